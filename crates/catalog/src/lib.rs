@@ -1,0 +1,1 @@
+//! Frameworks, requirements, controls and the mappings between them; pure

@@ -1,0 +1,3 @@
+//! The `proofstream` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Populations, claims and export bundles, read from the ledger

@@ -1,0 +1,1 @@
+//! Kubernetes manifests: YAML and JSON documents with their places in the file

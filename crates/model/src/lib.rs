@@ -1,0 +1,1 @@
+//! The shared words: subjects, verdicts, findings, decisions, records

@@ -1,0 +1,1 @@
+//! Readers of the cluster and of its audit trail

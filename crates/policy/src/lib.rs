@@ -1,0 +1,1 @@
+//! Admission policies: parse, compile once, evaluate; pure

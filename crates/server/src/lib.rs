@@ -1,0 +1,1 @@
+//! Admission webhook, HTTP API and page

@@ -1,0 +1,3 @@
+//! `proofstream-verify BUNDLE|LEDGER_DIR [--key FILE]`.
+
+fn main() {}

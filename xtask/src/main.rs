@@ -1,0 +1,2 @@
+//! House rules, held by a program
+fn main() {}
