@@ -10,6 +10,14 @@ pub trait Storage: Send + Sync + 'static {
     /// When the file is there and cannot be read.
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// The file to read from its beginning, for what may be too long to hold whole.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be opened.
+    fn open(&self, path: &str) -> io::Result<Option<Box<dyn io::Read>>> {
+        Ok(self.read(path)?.map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn io::Read>))
+    }
+
     /// All files whose path starts with `prefix`, sorted, relative to the store's root.
     ///
     /// # Errors
