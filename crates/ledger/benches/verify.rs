@@ -1,5 +1,12 @@
 //! How fast a ledger verifies (records a second), and how fast trees hash.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what went wrong by panicking"
+)]
+
 #[allow(dead_code, reason = "shared with the verifier's tests, which use all of it")]
 #[path = "../tests/verify/fixture.rs"]
 mod fixture;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proofstream_ledger::bundle;
 use proofstream_ledger::checkpoint::{self, Checkpoint};
@@ -250,7 +250,8 @@ impl Plan {
         ledger.files = Memory(files);
         let mut keys = format!("{}\n", log_signer(0).verifier());
         if let Some(change) = self.key_change {
-            keys += &format!("{}\n", log_signer(1).verifier());
+            keys.push_str(&log_signer(1).verifier().to_string());
+            keys.push('\n');
             let both = ledger.checkpoint(change, &[&log_signer(0), &log_signer(1)]);
             ledger.files.0.insert(format!("keys/{change}"), both);
         }
@@ -350,4 +351,30 @@ impl Memory {
         self.0.insert(path.into(), text.replacen(from, to, 1).into_bytes());
         self.sign(&export_signer());
     }
+}
+
+/// A small generator with a fixed seed (`SplitMix64`), so that a failure can be had again.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// The independent program's files, or `None` (said aloud) where they are not.
+pub(crate) fn conformance() -> Option<PathBuf> {
+    let root = std::env::var_os("PROOFSTREAM_CONFORMANCE").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
+        PathBuf::from,
+    );
+    let folder = root.join("ledger");
+    if !folder.is_dir() {
+        eprintln!("skipped: no conformance files at {}", folder.display());
+        return None;
+    }
+    Some(folder)
 }

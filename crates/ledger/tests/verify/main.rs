@@ -1,30 +1,21 @@
 //! The verifier against ledgers and bundles that are right, and against every way of being wrong
 //! that LEDGER.md speaks of: changed bytes, and forgeries signed again with the real keys.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what went wrong by panicking"
+)]
+
 mod fixture;
 mod forged;
 mod tampered;
 
-use std::path::PathBuf;
-
-use fixture::{Memory, Plan, log_signer};
+use fixture::{Memory, Plan, conformance, log_signer};
 use proofstream_ledger::checkpoint::SignedCheckpoint;
 use proofstream_ledger::note::VerifierKey;
 use proofstream_ledger::verify::{Grade, Options, Report, verify_bundle, verify_ledger};
-
-/// The independent program's files, or `None` (said aloud) where they are not.
-fn conformance() -> Option<PathBuf> {
-    let root = std::env::var_os("PROOFSTREAM_CONFORMANCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance"),
-        PathBuf::from,
-    );
-    let folder = root.join("ledger");
-    if !folder.is_dir() {
-        eprintln!("skipped: no conformance files at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 fn ledger(files: &Memory, options: &Options) -> Report {
     verify_ledger(files, options).unwrap()

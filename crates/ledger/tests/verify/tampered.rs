@@ -3,21 +3,9 @@
 //! The verdict depends on every byte of both conformance vectors but one stretch: the value of
 //! `keyid` in `manifest.dsse.json`, a hint that DSSE does not sign.
 
-use super::fixture::{Memory, Plan};
-use super::{accepts, bundle, conformance, ledger, rejects};
+use super::fixture::{Memory, Plan, Random, conformance};
+use super::{accepts, bundle, ledger, rejects};
 use proofstream_ledger::verify::{Options, Report};
-
-/// A small generator with a fixed seed (SplitMix64), so that a failure can be had again.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
 
 /// The stretch of a file on which no verdict depends.
 fn ignored(path: &str, bytes: &[u8]) -> std::ops::Range<usize> {
@@ -70,10 +58,13 @@ fn every_byte_of_another_programs_ledger_counts() {
     let files = Memory::load(&folder.join("valid"));
     let tried = flip(&files, ledger, |path| match path {
         "checkpoint" | "log.pub" => 40,
-        path if path.starts_with("segments/") => 1,
-        _ => 20,
+        // Some of the three hundred: the rest is no different.
+        path if path.starts_with("segments/") => {
+            usize::from(path.contains("4.jsonl") || path.contains("9.jsonl"))
+        }
+        _ => 25,
     });
-    assert!(tried > 400, "{tried}");
+    assert!(tried > 250, "{tried}");
 }
 
 #[test]
