@@ -10,3 +10,5 @@ pub mod storage;
 pub mod tile;
 pub mod time;
 pub mod tree;
+mod wal;
+pub mod writer;

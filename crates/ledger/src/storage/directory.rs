@@ -164,6 +164,7 @@ impl Storage for Directory {
     }
 
     fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let folder = if prefix.is_empty() { self.root.clone() } else { self.place(prefix)? };
         let mut found = Vec::new();
         if self.files.kind(&folder)? == Some(EntryKind::Folder) {
