@@ -35,8 +35,12 @@ pub trait Storage: Send + Sync + 'static {
     /// Removes a file; `Ok` where there is none.
     fn remove(&self, path: &str) -> io::Result<()>;
 
-    /// Moves a file, or a folder with all it holds; `NotFound` where there is none.
-    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Moves a file, or a folder with all it holds; `NotFound` where there is none, `Unsupported`
+    /// where a storage cannot.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Creates an empty file to append to; one of that name is emptied first.
     fn open_append(&self, path: &str) -> io::Result<Box<dyn AppendFile>>;

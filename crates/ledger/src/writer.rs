@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 
@@ -29,9 +30,7 @@ mod ticket;
 pub use blob::BlobRef;
 pub use error::{AppendError, BlobError, OpenError, RotateError, SealError, SourceError};
 pub use observer::{ObserveError, Observed, Observer};
-pub use options::{
-    Begin, Clock, Event, Limits, Random, SystemClock, SystemRandom, WriterOptions,
-};
+pub use options::{Begin, Clock, Event, Limits, Random, SystemClock, SystemRandom, WriterOptions};
 pub use positions::Position;
 pub use restart::OldLog;
 pub use source::{Draft, Loss, Source, Start};
@@ -46,6 +45,8 @@ use seal::Sealer;
 use shared::{Ending, Shared, lock};
 use source::{GapBody, KeyBody, LEDGER, SourceBody, own};
 
+/// How long a seal is waited for.
+const SEAL_PATIENCE: Duration = Duration::from_mins(1);
 /// The longest name of a source.
 const NAME_BYTES: usize = 256;
 
@@ -125,12 +126,7 @@ impl Writer {
         Ok(Source { name: name.into(), shared: Arc::clone(&self.shared) })
     }
 
-    fn announcement(
-        &self,
-        name: &str,
-        start: Start,
-        known: Option<(u64, u64)>,
-    ) -> Option<Draft> {
+    fn announcement(&self, name: &str, start: Start, known: Option<(u64, u64)>) -> Option<Draft> {
         match (known, start) {
             (None, _) => own("source", &SourceBody { source: name, state: "enrolled" }).ok(),
             (Some(_), Start::Resume) => None,
@@ -158,11 +154,7 @@ impl Writer {
         self.append_own("source", &body)
     }
 
-    fn append_own(
-        &self,
-        kind: &str,
-        body: &impl serde::Serialize,
-    ) -> Result<Ticket, AppendError> {
+    fn append_own(&self, kind: &str, body: &impl serde::Serialize) -> Result<Ticket, AppendError> {
         // INVARIANT: the writer's own bodies have ASCII keys and integer numbers, so they have a
         // canonical form.
         let draft = own(kind, body).map_err(|_| AppendError::Stopped)?;
@@ -186,10 +178,16 @@ impl Writer {
         self.shared.durable_end()
     }
 
-    /// Seals everything taken in so far and returns the checkpoint that covers it; waits for as long
-    /// as the storage fails.
+    /// Seals everything taken in so far and returns the checkpoint that covers it; waits a minute
+    /// where the storage fails.
     pub fn seal(&self) -> Result<Checkpoint, SealError> {
-        self.shared.request_seal().wait()
+        self.seal_within(SEAL_PATIENCE)
+    }
+
+    /// As [`Writer::seal`], waiting at most `patience`. A seal that was asked for is made even when
+    /// nobody waits for it any more.
+    pub fn seal_within(&self, patience: Duration) -> Result<Checkpoint, SealError> {
+        self.shared.request_seal().wait(patience)
     }
 
     /// Replaces the log's key: a `key` record, in the old key's name, announces the new one, and the
@@ -220,7 +218,7 @@ impl Writer {
     pub fn close(mut self) -> Result<Checkpoint, SealError> {
         let promise = self.shared.end(Ending::Close);
         self.join();
-        promise.wait()
+        promise.wait(Duration::ZERO)
     }
 
     fn join(&mut self) {

@@ -85,7 +85,9 @@ pub enum WalError {
         offset: u64,
     },
     /// A file ends before its successor begins, or the first begins after the sealed records end.
-    #[error("records {from} to {to} are missing from the write-ahead log at byte {offset} of `{path}`")]
+    #[error(
+        "records {from} to {to} are missing from the write-ahead log at byte {offset} of `{path}`"
+    )]
     Missing {
         /// The file in which they should be.
         path: String,

@@ -33,10 +33,12 @@ impl Edge {
                 break;
             }
             let (index, width) = (row / FULL, row % FULL);
-            let hashes = if width == 0 { Vec::new() } else { read_hashes(ledger, level, index, width)? };
+            let hashes =
+                if width == 0 { Vec::new() } else { read_hashes(ledger, level, index, width)? };
             levels.push(Row { index, hashes });
         }
-        let entries = if size % FULL == 0 { Vec::new() } else { read_entries(ledger, size, size - 1)? };
+        let entries =
+            if size % FULL == 0 { Vec::new() } else { read_entries(ledger, size, size - 1)? };
         Ok(Self { frontier, entries, levels })
     }
 

@@ -153,6 +153,9 @@ pub enum SealError {
         /// The last failure.
         reason: String,
     },
+    /// It is not done yet, and goes on being tried.
+    #[error("the seal is not done yet; the storage is slow or failing")]
+    Unfinished,
 }
 
 /// Why a blob was not stored.

@@ -1,9 +1,9 @@
 //! The signed head of the log: publishing one, and refusing to sign another history.
 
+use super::edge::read_manifest;
 use super::error::OpenError;
 use super::keys::{LogKeys, PUBLIC_PATH};
 use super::positions;
-use super::edge::read_manifest;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::note::VerifierKey;
 use crate::storage::Storage;
@@ -114,9 +114,8 @@ pub(super) fn settle(places: Places<'_>, keys: &mut LogKeys) -> Result<Settled, 
     } else {
         // The guard may be on a volume that was replaced: it is brought up to date.
         write_guard(places.guard, &head)?;
-        let published_next = keys.next.as_ref().is_some_and(|next| {
-            keys.public.last() == Some(next.verifier())
-        });
+        let published_next =
+            keys.next.as_ref().is_some_and(|next| keys.public.last() == Some(next.verifier()));
         if published_next {
             keys.finish_change(places.private)?;
         }
@@ -228,9 +227,5 @@ fn write_guard(guard: &dyn Storage, head: &Checkpoint) -> Result<(), OpenError> 
 }
 
 fn behind(have: u64, greatest: &Claim) -> OpenError {
-    OpenError::Behind {
-        have,
-        signed: greatest.checkpoint.size,
-        place: greatest.place.clone(),
-    }
+    OpenError::Behind { have, signed: greatest.checkpoint.size, place: greatest.place.clone() }
 }

@@ -75,8 +75,8 @@ pub(super) fn read_public(ledger: &dyn Storage) -> Result<Vec<VerifierKey>, Open
     let Some(bytes) = bytes else { return Ok(Vec::new()) };
     let text =
         std::str::from_utf8(&bytes).map_err(|error| OpenError::damaged(PUBLIC_PATH, error))?;
-    let keys = VerifierKey::parse_lines(text)
-        .map_err(|error| OpenError::damaged(PUBLIC_PATH, error))?;
+    let keys =
+        VerifierKey::parse_lines(text).map_err(|error| OpenError::damaged(PUBLIC_PATH, error))?;
     if keys.is_empty() {
         return Err(OpenError::damaged(PUBLIC_PATH, "it holds no key"));
     }

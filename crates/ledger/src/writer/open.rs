@@ -31,8 +31,7 @@ pub(super) fn open(
     options: WriterOptions,
 ) -> Result<(Writer, Recovered), OpenError> {
     let locks = vec![take(&*ledger, "ledger")?, take(&*options.private, "private")?];
-    let places =
-        Places { ledger: &*ledger, private: &*options.private, guard: &*options.guard };
+    let places = Places { ledger: &*ledger, private: &*options.private, guard: &*options.guard };
     if options.begin == Begin::NewLog {
         restart::announce(places)?;
     }
@@ -165,8 +164,8 @@ fn jobs(replayed: Replayed) -> Vec<Job> {
 fn take_into_account(replayed: &Replayed, positions: &mut Positions) -> Result<(), OpenError> {
     for file in &replayed.files {
         for line in file.groups.iter().flat_map(Group::lines) {
-            let record = Envelope::parse(line)
-                .map_err(|error| OpenError::damaged(&file.path, error))?;
+            let record =
+                Envelope::parse(line).map_err(|error| OpenError::damaged(&file.path, error))?;
             positions::advance(positions, &record);
         }
     }

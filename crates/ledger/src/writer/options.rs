@@ -188,6 +188,6 @@ impl Clock for SystemClock {
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(bytes).map_err(io::Error::from)
+        getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
     }
 }

@@ -11,9 +11,9 @@ use crate::manifest::Manifest;
 use crate::record::Envelope;
 use crate::segment::Segment;
 use crate::storage::Storage;
+use crate::tile::TileNodes;
 use crate::time::Time;
 use crate::tree::{self, Hash};
-use crate::tile::TileNodes;
 
 /// The file, in the private storage.
 pub(super) const PATH: &str = "sources.json";

@@ -5,10 +5,10 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::edge::read_manifest;
 use super::error::OpenError;
 use super::head::{self, Places};
 use super::keys;
-use super::edge::read_manifest;
 
 /// Kept until the first record of the new log is durable.
 const MARKER: &str = "new-log.json";
@@ -58,9 +58,7 @@ pub(super) fn announce(places: Places<'_>) -> Result<(), OpenError> {
         || (0, crate::tree::empty_root()),
         |checkpoint| (checkpoint.size, checkpoint.root),
     );
-    let last = size
-        .checked_sub(1)
-        .and_then(|index| read_manifest(places.ledger, size, index).ok());
+    let last = size.checked_sub(1).and_then(|index| read_manifest(places.ledger, size, index).ok());
     let hex = origin.rsplit('/').next().unwrap_or("log");
     let signed = head::greatest_signed(places, &origin, &all)?.max(size);
     let private_key = keys::read(places.private, keys::LOG_PATH)?;
@@ -76,8 +74,7 @@ pub(super) fn announce(places: Places<'_>) -> Result<(), OpenError> {
         },
         public_key: private_key.map(|key| keys::base64(key.verifying_key().as_bytes())),
     };
-    let bytes =
-        serde_json::to_vec(&marker).map_err(|error| OpenError::damaged(MARKER, error))?;
+    let bytes = serde_json::to_vec(&marker).map_err(|error| OpenError::damaged(MARKER, error))?;
     places.private.replace(MARKER, &bytes).map_err(|source| OpenError::storage(MARKER, source))
 }
 
@@ -121,8 +118,7 @@ fn give_up(
 }
 
 fn read_marker(places: Places<'_>) -> Result<Option<Marker>, OpenError> {
-    let bytes =
-        places.private.read(MARKER).map_err(|source| OpenError::storage(MARKER, source))?;
+    let bytes = places.private.read(MARKER).map_err(|source| OpenError::storage(MARKER, source))?;
     bytes
         .map(|bytes| serde_json::from_slice(&bytes))
         .transpose()

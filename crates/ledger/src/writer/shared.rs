@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::error::{AppendError, SealError};
 use super::options::{Event, WriterOptions};
@@ -271,7 +272,7 @@ impl Shared {
     }
 
     /// Waits for something to do, at most `timeout`.
-    pub(super) fn next_work(&self, timeout: std::time::Duration) -> Work {
+    pub(super) fn next_work(&self, timeout: Duration) -> Work {
         let mut admission = lock(&self.admission);
         if admission.is_idle() {
             admission = self
@@ -303,7 +304,7 @@ impl Shared {
     }
 
     /// Waits out a pause before trying again; returns early when the writer is to end.
-    pub(super) fn pause(&self, pause: std::time::Duration) {
+    pub(super) fn pause(&self, pause: Duration) {
         let admission = lock(&self.admission);
         drop(self.work.wait_timeout_while(admission, pause, |admission| admission.end.is_none()));
     }
@@ -353,7 +354,7 @@ impl Shared {
     }
 
     /// What stands at `seq`, waiting at most `timeout` for it to be durable.
-    pub(super) fn look(&self, seq: u64, timeout: std::time::Duration) -> Seen {
+    pub(super) fn look(&self, seq: u64, timeout: Duration) -> Seen {
         let tail = self
             .grown
             .wait_timeout_while(lock(&self.tail), timeout, |tail| seq >= tail.end && !tail.ended)
@@ -399,10 +400,9 @@ impl Admission {
     fn claim(&mut self, source: &str, records: usize) -> u64 {
         let next = match self.sources.get_mut(source) {
             Some(next) => next,
-            None => self
-                .sources
-                .entry(source.to_owned())
-                .or_insert(Next { epoch: FIRST_EPOCH, seq: 0 }),
+            None => {
+                self.sources.entry(source.to_owned()).or_insert(Next { epoch: FIRST_EPOCH, seq: 0 })
+            }
         };
         let first = next.seq;
         next.seq = next.seq.saturating_add(records as u64);
@@ -445,15 +445,16 @@ impl SealPromise {
         self.kept.notify_all();
     }
 
-    pub(super) fn wait(&self) -> Result<Checkpoint, SealError> {
+    pub(super) fn wait(&self, patience: Duration) -> Result<Checkpoint, SealError> {
         let outcome = self
             .kept
-            .wait_while(lock(&self.outcome), |outcome| outcome.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+            .wait_timeout_while(lock(&self.outcome), patience, |outcome| outcome.is_none())
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
         match outcome.as_ref() {
             Some(Ok(checkpoint)) => Ok(checkpoint.clone()),
             Some(Err(reason)) => Err(SealError::Stopped { reason: reason.clone() }),
-            None => Err(SealError::Stopped { reason: "it left no reason".to_owned() }),
+            None => Err(SealError::Unfinished),
         }
     }
 }
