@@ -1,1 +1,3 @@
 //! Readers of the cluster and of its audit trail
+
+pub mod audit;
