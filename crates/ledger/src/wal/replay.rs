@@ -1,0 +1,249 @@
+//! Reads the write-ahead files that a process left behind.
+
+use std::io;
+
+use super::frame::{FILE_HEADER_BYTES, FRAME_MAGIC, FileHeader, Found, Group};
+use super::{FOLDER, Owner};
+use crate::storage::Storage;
+
+/// What the files hold that is not sealed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// Files with unsealed records, oldest first.
+    pub(crate) files: Vec<WalFile>,
+    /// Paths of files that hold nothing (any more) and may be removed.
+    pub(crate) spent: Vec<String>,
+    /// The number for the next file.
+    pub(crate) next_number: u64,
+    /// Bytes of the one group, never acknowledged, that a crash tore at the end.
+    pub(crate) torn: u64,
+}
+
+/// The valid content of one file.
+#[derive(Debug)]
+pub(crate) struct WalFile {
+    pub(crate) path: String,
+    pub(crate) first: u64,
+    pub(crate) groups: Vec<Group>,
+    tail: Tail,
+}
+
+/// How a file ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Clean,
+    /// What stands at the offset is not a frame, and no frame follows.
+    Torn {
+        offset: usize,
+        bytes: u64,
+    },
+    /// What stands at the offset is not a frame, but one follows: acknowledged records were damaged.
+    Corrupt {
+        offset: usize,
+    },
+}
+
+/// Why the write-ahead log cannot be replayed. Nothing was changed; each names what to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum WalError {
+    /// The storage failed.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file or folder.
+        path: String,
+        /// What the storage said.
+        #[source]
+        source: io::Error,
+    },
+    /// A name in the folder that no write-ahead file has.
+    #[error("`{path}` is not a write-ahead file; move it out of the folder")]
+    Name {
+        /// The file.
+        path: String,
+    },
+    /// The header of a file that has successors is damaged.
+    #[error("the header of `{path}` is damaged")]
+    Header {
+        /// The file.
+        path: String,
+    },
+    /// The file was written by another ledger, or has another file's content.
+    #[error("`{path}` belongs to another ledger or was renamed")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+    /// Damage in the middle of a file: what follows it is whole, so records that were acknowledged
+    /// are lost. Restore the file, or start a new log.
+    #[error("`{path}` is damaged at byte {offset}, before records that are whole")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// Where the damage begins.
+        offset: u64,
+    },
+    /// A file ends before its successor begins, or the first begins after the sealed records end.
+    #[error("records {from} to {to} are missing from the write-ahead log at byte {offset} of `{path}`")]
+    Missing {
+        /// The file in which they should be.
+        path: String,
+        /// Where in the file they should be.
+        offset: u64,
+        /// First missing seq.
+        from: u64,
+        /// Last missing seq.
+        to: u64,
+    },
+}
+
+/// Reads the files, leaving out what is sealed already (seq below `sealed`).
+pub(crate) fn replay(
+    storage: &dyn Storage,
+    owner: Owner,
+    sealed: u64,
+) -> Result<Replayed, WalError> {
+    let read_error = |path: &str| {
+        let path = path.to_owned();
+        move |source| WalError::Read { path, source }
+    };
+    let paths = storage.list(FOLDER).map_err(read_error(FOLDER))?;
+    let mut replayed = Replayed::default();
+    let mut files: Vec<WalFile> = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        let number = number_of(path).ok_or_else(|| WalError::Name { path: path.clone() })?;
+        replayed.next_number = number.saturating_add(1);
+        let bytes = storage.read(path).map_err(read_error(path))?.unwrap_or_default();
+        match read_file(&bytes, path, owner, number)? {
+            Some(file) => files.push(file),
+            // The last file may have died while it was made; it holds nothing yet. It keeps its
+            // number, so that no file with a damaged header ever has a successor.
+            None if index + 1 == paths.len() => {
+                replayed.next_number = number;
+                replayed.spent.push(path.clone());
+            }
+            None => return Err(WalError::Header { path: path.clone() }),
+        }
+    }
+    let limits: Vec<Option<u64>> =
+        files.iter().skip(1).map(|next| Some(next.first)).chain(std::iter::once(None)).collect();
+    let mut expected = sealed;
+    for (mut file, limit) in files.into_iter().zip(limits) {
+        file.cut(limit)?;
+        replayed.torn = replayed.torn.saturating_add(if limit.is_none() { file.torn() } else { 0 });
+        file.groups.retain(|group| group.end() > sealed);
+        let Some(first) = file.groups.first() else {
+            replayed.spent.push(file.path);
+            continue;
+        };
+        if first.first() != expected {
+            return Err(WalError::Missing {
+                path: file.path,
+                offset: FILE_HEADER_BYTES as u64,
+                from: expected,
+                to: first.first().saturating_sub(1),
+            });
+        }
+        expected = file.end();
+        replayed.files.push(file);
+    }
+    Ok(replayed)
+}
+
+/// The valid content of a file; `None` where not even its header is whole.
+pub(crate) fn read_file(
+    bytes: &[u8],
+    path: &str,
+    owner: Owner,
+    number: u64,
+) -> Result<Option<WalFile>, WalError> {
+    let Some(header) = FileHeader::decode(bytes) else { return Ok(None) };
+    if header.owner != owner || header.number != number {
+        return Err(WalError::Foreign { path: path.to_owned() });
+    }
+    let mut groups = Vec::new();
+    let mut offset = FILE_HEADER_BYTES;
+    let mut expected = header.first;
+    let tail = loop {
+        match Group::find(bytes, &header, offset) {
+            Found::Frame(group, end) if group.first() == expected => {
+                expected = group.end();
+                offset = end;
+                groups.push(group);
+            }
+            Found::End => break Tail::Clean,
+            Found::Frame(..) => break Tail::Corrupt { offset },
+            Found::Invalid if frame_follows(bytes, &header, offset) => {
+                break Tail::Corrupt { offset };
+            }
+            Found::Invalid => {
+                let rest = bytes.get(offset..).unwrap_or_default();
+                let zeros = rest.iter().rev().take_while(|byte| **byte == 0).count();
+                break Tail::Torn { offset, bytes: rest.len().saturating_sub(zeros) as u64 };
+            }
+        }
+    };
+    Ok(Some(WalFile { path: path.to_owned(), first: header.first, groups, tail }))
+}
+
+impl WalFile {
+    /// The seq behind the last record's.
+    pub(crate) fn end(&self) -> u64 {
+        self.groups.last().map_or(self.first, Group::end)
+    }
+
+    fn torn(&self) -> u64 {
+        match self.tail {
+            Tail::Torn { bytes, .. } => bytes,
+            Tail::Clean | Tail::Corrupt { .. } => 0,
+        }
+    }
+
+    /// Leaves out what the next file has again, and holds that the rest is whole.
+    fn cut(&mut self, limit: Option<u64>) -> Result<(), WalError> {
+        let offset = match self.tail {
+            Tail::Torn { offset, .. } | Tail::Corrupt { offset } => offset as u64,
+            Tail::Clean => self
+                .groups
+                .iter()
+                .fold(FILE_HEADER_BYTES as u64, |at, group| at.saturating_add(group.framed_size())),
+        };
+        let Some(limit) = limit else {
+            return match self.tail {
+                Tail::Corrupt { .. } => Err(WalError::Corrupt { path: self.path.clone(), offset }),
+                Tail::Clean | Tail::Torn { .. } => Ok(()),
+            };
+        };
+        if self.end() < limit {
+            return Err(match self.tail {
+                Tail::Corrupt { .. } => WalError::Corrupt { path: self.path.clone(), offset },
+                Tail::Clean | Tail::Torn { .. } => WalError::Missing {
+                    path: self.path.clone(),
+                    offset,
+                    from: self.end(),
+                    to: limit.saturating_sub(1),
+                },
+            });
+        }
+        self.groups.retain(|group| group.end() <= limit);
+        Ok(())
+    }
+}
+
+fn number_of(path: &str) -> Option<u64> {
+    let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".log")?;
+    (name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| name.parse().ok())
+        .flatten()
+}
+
+/// Whether a whole frame stands anywhere behind an offset.
+fn frame_follows(bytes: &[u8], header: &FileHeader, offset: usize) -> bool {
+    let after = offset.saturating_add(1);
+    bytes
+        .get(after..)
+        .unwrap_or_default()
+        .windows(FRAME_MAGIC.len())
+        .enumerate()
+        .filter(|(_, window)| *window == FRAME_MAGIC)
+        .any(|(at, _)| matches!(Group::find(bytes, header, after + at), Found::Frame(..)))
+}
