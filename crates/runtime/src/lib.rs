@@ -1,1 +1,8 @@
-//! The loop: observe, judge, record
+//! The loop: observe, judge, record.
+
+pub mod admission;
+pub mod clock;
+pub mod enforcers;
+pub mod policies;
+pub mod recorder;
+pub mod webhooks;
