@@ -17,6 +17,11 @@ pub trait Storage: Send + Sync + 'static {
     /// The whole file, or `None` where there is none.
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
 
+    /// The file to read from its beginning, for what may be too long to hold whole.
+    fn open(&self, path: &str) -> io::Result<Option<Box<dyn io::Read>>> {
+        Ok(self.read(path)?.map(|bytes| Box::new(io::Cursor::new(bytes)) as Box<dyn io::Read>))
+    }
+
     /// The paths of all files in the folder `prefix` and below it (`""` is everything), sorted. A folder that
     /// does not exist is empty.
     fn list(&self, prefix: &str) -> io::Result<Vec<String>>;
@@ -30,8 +35,12 @@ pub trait Storage: Send + Sync + 'static {
     /// Removes a file; `Ok` where there is none.
     fn remove(&self, path: &str) -> io::Result<()>;
 
-    /// Moves a file, or a folder with all it holds; `NotFound` where there is none.
-    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Moves a file, or a folder with all it holds; `NotFound` where there is none, `Unsupported`
+    /// where a storage cannot.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Creates an empty file to append to; one of that name is emptied first.
     fn open_append(&self, path: &str) -> io::Result<Box<dyn AppendFile>>;

@@ -70,13 +70,23 @@ impl Log {
         self.header.number
     }
 
-    /// Appends a group and syncs it. After an error the file must not be used again.
-    pub(crate) fn append(&mut self, group: &mut Group) -> Result<(), AppendFailure> {
+    /// Makes what was appended durable. After an error the file must not be used again.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Appends a group without syncing it.
+    pub(crate) fn append_unsynced(&mut self, group: &mut Group) -> io::Result<()> {
         let bytes = group.framed(&self.header, self.offset);
-        self.file.append(bytes).map_err(AppendFailure::Write)?;
-        self.file.sync().map_err(AppendFailure::Sync)?;
+        self.file.append(bytes)?;
         self.offset = self.offset.saturating_add(bytes.len() as u64);
         Ok(())
+    }
+
+    /// Appends a group and syncs it. After an error the file must not be used again.
+    pub(crate) fn append(&mut self, group: &mut Group) -> Result<(), AppendFailure> {
+        self.append_unsynced(group).map_err(AppendFailure::Write)?;
+        self.sync().map_err(AppendFailure::Sync)
     }
 }
 

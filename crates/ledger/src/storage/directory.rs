@@ -123,7 +123,9 @@ impl Directory {
         self.make_folders(Path::new(TEMPORARY))?;
         let number = self.temporary_number.fetch_add(1, Ordering::Relaxed);
         let temporary = self.root.join(TEMPORARY).join(format!("{}-{number}", std::process::id()));
-        let written = self.write_temporary(&temporary, bytes).and_then(|()| self.files.rename(&temporary, &place));
+        let written = self
+            .write_temporary(&temporary, bytes)
+            .and_then(|()| self.files.rename(&temporary, &place));
         if let Err(error) = written {
             // Best effort: what stays behind is removed when the lock is next taken.
             let _ = self.files.remove(&temporary);
@@ -143,7 +145,8 @@ impl Directory {
             if name.starts_with('.') {
                 continue;
             }
-            let path = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
+            let path =
+                if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
             match kind {
                 EntryKind::File => found.push(path),
                 EntryKind::Folder => self.collect(&folder.join(&name), &path, found)?,
@@ -158,12 +161,20 @@ impl Storage for Directory {
         match self.files.read(&self.place(path)?) {
             Ok(bytes) => Ok(Some(bytes)),
             // A path through something that is a file names nothing either.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
     fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         let folder = if prefix.is_empty() { self.root.clone() } else { self.place(prefix)? };
         let mut found = Vec::new();
         if self.files.kind(&folder)? == Some(EntryKind::Folder) {
@@ -198,7 +209,10 @@ impl Storage for Directory {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (source, target) = (self.place(from)?, self.place(to)?);
         if self.files.kind(&source)?.is_none() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, format!("`{from}` does not exist")));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("`{from}` does not exist"),
+            ));
         }
         let folder = self.make_folder_of(to)?;
         self.files.rename(&source, &target)?;
@@ -263,10 +277,14 @@ impl AppendFile for Appending {
 }
 
 fn check_path(path: &str) -> io::Result<()> {
-    let good = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0']);
+    let good =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0']);
     if path.split('/').all(good) {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{}` is not a storage path", path.escape_debug())))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{}` is not a storage path", path.escape_debug()),
+        ))
     }
 }

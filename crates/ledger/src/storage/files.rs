@@ -79,11 +79,14 @@ impl Files for SystemFiles {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            let kind = if entry.file_type()?.is_dir() { EntryKind::Folder } else { EntryKind::File };
-            let name = entry
-                .file_name()
-                .into_string()
-                .map_err(|name| io::Error::new(io::ErrorKind::InvalidData, format!("name `{}` is not UTF-8", name.display())))?;
+            let kind =
+                if entry.file_type()?.is_dir() { EntryKind::Folder } else { EntryKind::File };
+            let name = entry.file_name().into_string().map_err(|name| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("name `{}` is not UTF-8", name.display()),
+                )
+            })?;
             names.push((name, kind));
         }
         Ok(names)
@@ -118,7 +121,12 @@ impl Files for SystemFiles {
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Box<dyn Send>> {
         // Not truncated on opening: the text is the present holder's until the lock is ours.
-        let mut file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {

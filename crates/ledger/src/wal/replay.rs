@@ -22,9 +22,11 @@ pub(crate) struct Replayed {
 /// The valid content of one file.
 #[derive(Debug)]
 pub(crate) struct WalFile {
-    pub(crate) path: String,
     pub(crate) first: u64,
     pub(crate) groups: Vec<Group>,
+    /// The files to remove once these records are sealed.
+    pub(crate) paths: Vec<String>,
+    pub(crate) path: String,
     tail: Tail,
 }
 
@@ -83,7 +85,9 @@ pub enum WalError {
         offset: u64,
     },
     /// A file ends before its successor begins, or the first begins after the sealed records end.
-    #[error("records {from} to {to} are missing from the write-ahead log at byte {offset} of `{path}`")]
+    #[error(
+        "records {from} to {to} are missing from the write-ahead log at byte {offset} of `{path}`"
+    )]
     Missing {
         /// The file in which they should be.
         path: String,
@@ -119,33 +123,11 @@ pub(crate) fn replay(
             // number, so that no file with a damaged header ever has a successor.
             None if index + 1 == paths.len() => {
                 replayed.next_number = number;
-                replayed.spent.push(path.clone());
             }
             None => return Err(WalError::Header { path: path.clone() }),
         }
     }
-    let limits: Vec<Option<u64>> =
-        files.iter().skip(1).map(|next| Some(next.first)).chain(std::iter::once(None)).collect();
-    let mut expected = sealed;
-    for (mut file, limit) in files.into_iter().zip(limits) {
-        file.cut(limit)?;
-        replayed.torn = replayed.torn.saturating_add(if limit.is_none() { file.torn() } else { 0 });
-        file.groups.retain(|group| group.end() > sealed);
-        let Some(first) = file.groups.first() else {
-            replayed.spent.push(file.path);
-            continue;
-        };
-        if first.first() != expected {
-            return Err(WalError::Missing {
-                path: file.path,
-                offset: FILE_HEADER_BYTES as u64,
-                from: expected,
-                to: first.first().saturating_sub(1),
-            });
-        }
-        expected = file.end();
-        replayed.files.push(file);
-    }
+    replayed.arrange(files, sealed)?;
     Ok(replayed)
 }
 
@@ -182,13 +164,33 @@ pub(crate) fn read_file(
             }
         }
     };
-    Ok(Some(WalFile { path: path.to_owned(), first: header.first, groups, tail }))
+    let (path, paths) = (path.to_owned(), vec![path.to_owned()]);
+    Ok(Some(WalFile { first: header.first, groups, paths, path, tail }))
 }
 
 impl WalFile {
     /// The seq behind the last record's.
     pub(crate) fn end(&self) -> u64 {
         self.groups.last().map_or(self.first, Group::end)
+    }
+
+    /// The seq up to which the file holds exactly these groups.
+    pub(crate) fn end_of_prefix(&self, groups: &[std::sync::Arc<Group>]) -> u64 {
+        let same = self.groups.iter().zip(groups).take_while(|(found, kept)| {
+            found.first() == kept.first() && found.lines().eq(kept.lines())
+        });
+        same.last().map_or(self.first, |(found, _)| found.end())
+    }
+
+    /// Adds what the file before has of this one's records and this one has not.
+    fn take_over(&mut self, groups: Vec<Group>, paths: Vec<String>) {
+        for group in groups {
+            if group.first() == self.end() && !matches!(self.tail, Tail::Corrupt { .. }) {
+                self.groups.push(group);
+            }
+        }
+        // Its records may be in that file alone: it goes when these are sealed, not before.
+        self.paths.splice(0..0, paths);
     }
 
     fn torn(&self) -> u64 {
@@ -198,33 +200,77 @@ impl WalFile {
         }
     }
 
-    /// Leaves out what the next file has again, and holds that the rest is whole.
-    fn cut(&mut self, limit: Option<u64>) -> Result<(), WalError> {
-        let offset = match self.tail {
+    /// Where the valid content ends.
+    fn end_offset(&self) -> u64 {
+        match self.tail {
             Tail::Torn { offset, .. } | Tail::Corrupt { offset } => offset as u64,
             Tail::Clean => self
                 .groups
                 .iter()
                 .fold(FILE_HEADER_BYTES as u64, |at, group| at.saturating_add(group.framed_size())),
-        };
-        let Some(limit) = limit else {
-            return match self.tail {
-                Tail::Corrupt { .. } => Err(WalError::Corrupt { path: self.path.clone(), offset }),
-                Tail::Clean | Tail::Torn { .. } => Ok(()),
-            };
-        };
+        }
+    }
+
+    /// Splits off what belongs to the next file's segment, and holds that the rest is whole.
+    fn split_at(&mut self, limit: u64) -> Result<Vec<Group>, WalError> {
         if self.end() < limit {
+            let (path, offset) = (self.path.clone(), self.end_offset());
             return Err(match self.tail {
-                Tail::Corrupt { .. } => WalError::Corrupt { path: self.path.clone(), offset },
-                Tail::Clean | Tail::Torn { .. } => WalError::Missing {
-                    path: self.path.clone(),
-                    offset,
-                    from: self.end(),
-                    to: limit.saturating_sub(1),
-                },
+                Tail::Corrupt { .. } => WalError::Corrupt { path, offset },
+                Tail::Clean | Tail::Torn { .. } => {
+                    let (from, to) = (self.end(), limit.saturating_sub(1));
+                    WalError::Missing { path, offset, from, to }
+                }
             });
         }
-        self.groups.retain(|group| group.end() <= limit);
+        let kept = self.groups.partition_point(|group| group.end() <= limit);
+        Ok(self.groups.split_off(kept))
+    }
+}
+
+impl Replayed {
+    /// Gives each file the records of its segment. A file's records from the next file's first on
+    /// are that one's: there they were written again, unless a crash came before.
+    fn arrange(&mut self, files: Vec<WalFile>, sealed: u64) -> Result<(), WalError> {
+        let limits = files.iter().skip(1).map(|next| Some(next.first));
+        let limits: Vec<_> = limits.chain(std::iter::once(None)).collect();
+        let mut expected = sealed;
+        let mut left: Option<(Vec<Group>, Vec<String>)> = None;
+        for (mut file, limit) in files.into_iter().zip(limits) {
+            if let Some((groups, paths)) = left.take() {
+                file.take_over(groups, paths);
+            }
+            match limit {
+                Some(limit) => {
+                    let groups = file.split_at(limit)?;
+                    if !groups.is_empty() {
+                        left = Some((groups, std::mem::take(&mut file.paths)));
+                    }
+                }
+                None => {
+                    if let Tail::Corrupt { .. } = file.tail {
+                        let offset = file.end_offset();
+                        return Err(WalError::Corrupt { path: file.path, offset });
+                    }
+                    self.torn = file.torn();
+                }
+            }
+            file.groups.retain(|group| group.end() > sealed);
+            let Some(first) = file.groups.first() else {
+                self.spent.append(&mut file.paths);
+                continue;
+            };
+            if first.first() != expected {
+                return Err(WalError::Missing {
+                    path: file.path,
+                    offset: FILE_HEADER_BYTES as u64,
+                    from: expected,
+                    to: first.first().saturating_sub(1),
+                });
+            }
+            expected = file.end();
+            self.files.push(file);
+        }
         Ok(())
     }
 }
