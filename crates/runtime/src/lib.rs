@@ -4,5 +4,6 @@ pub mod admission;
 pub mod clock;
 pub mod enforcers;
 pub mod policies;
+pub mod projection;
 pub mod recorder;
 pub mod webhooks;
