@@ -4,6 +4,7 @@
 //! of each object, its UID. A change of the policies lists everything once more.
 
 pub mod book;
+mod judging;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use tokio::sync::watch::Receiver;
 
 pub use book::{Book, Judged, RuleName};
+pub use judging::PolicyJudge;
 
 /// How often everything is listed anew although nothing said that it changed: it mends what a lost
 /// event would have left.

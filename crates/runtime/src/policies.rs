@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use proofstream_model::{ControlRef, Entry, PolicyBody, PolicyState};
+use proofstream_model::{ControlRef, Entry, Mode, PolicyBody, PolicyState};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -17,8 +17,8 @@ use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
 use crate::webhooks::Lane;
 
-mod compiled;
 pub mod cluster;
+mod compiled;
 pub mod definitions;
 pub mod directory;
 mod status;
@@ -321,7 +321,11 @@ impl PolicyStore {
         for entry in entries {
             if let Err(error) = self.recorder.record(std::slice::from_ref(&entry)) {
                 tracing::error!(%error, "a policy's change is not recorded");
-                self.recorder.gap(self.recorder.now(), Some(1), "a policy's change was not taken in");
+                self.recorder.gap(
+                    self.recorder.now(),
+                    Some(1),
+                    "a policy's change was not taken in",
+                );
             }
         }
     }
@@ -338,6 +342,10 @@ impl PolicyStore {
         let state = recorded.state;
         tracing::info!(policy = name, kind = key.kind, origin = recorded.origin, ?state, message);
         let controls = self.resolver.controls(&name, annotations);
+        let modes = match (state, &text) {
+            (PolicyState::Active, Some(text)) => modes(text),
+            _ => Vec::new(),
+        };
         let body = PolicyBody {
             state,
             kind: key.kind.clone(),
@@ -345,6 +353,7 @@ impl PolicyStore {
             origin: recorded.origin.clone(),
             sha256: recorded.sha256.clone(),
             text,
+            modes,
             requirements: controls.requirements,
             message,
         };
@@ -352,6 +361,17 @@ impl PolicyStore {
             .inspect_err(|error| tracing::error!(%error, "a policy's change cannot be written"))
             .ok()
     }
+}
+
+/// The modes of a policy's rules, from its canonical text.
+fn modes(text: &str) -> Vec<Mode> {
+    let document = serde_json::from_str(text).unwrap_or_default();
+    let modes = proofstream_policy::parse(&document).map(|policy| policy.modes());
+    let word = |mode| match mode {
+        proofstream_policy::Mode::Enforce => Mode::Enforce,
+        proofstream_policy::Mode::Audit => Mode::Audit,
+    };
+    modes.unwrap_or_default().into_iter().map(word).collect()
 }
 
 // === impl Held ===

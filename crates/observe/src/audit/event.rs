@@ -179,8 +179,7 @@ impl<'a> Event<'a> {
         let object = self.object_ref.as_ref()?;
         if matches!(
             (&*object.resource, &*object.subresource),
-            ("pods", "exec" | "attach" | "portforward" | "proxy")
-                | ("services" | "nodes", "proxy")
+            ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services" | "nodes", "proxy")
         ) {
             return Some(Operation::Connect);
         }

@@ -159,10 +159,8 @@ fn namespace_selector(namespaces: Option<&BTreeSet<String>>, shape: &Shape) -> L
 }
 
 fn match_conditions(scope: &Scope) -> Vec<MatchCondition> {
-    let condition = |name: &str, expression: String| MatchCondition {
-        name: name.to_owned(),
-        expression,
-    };
+    let condition =
+        |name: &str, expression: String| MatchCondition { name: name.to_owned(), expression };
     let mut conditions = vec![
         condition("not-a-node", "!('system:nodes' in request.userInfo.groups)".to_owned()),
         condition("not-the-bootstrap", bootstrap_expression()),

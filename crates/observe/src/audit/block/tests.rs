@@ -128,21 +128,23 @@ fn a_webhook_that_could_not_be_asked_is_a_lapse() {
         classify(&Event::parse(text.as_bytes()).unwrap()),
         Classification::FailedClosed { webhook: "fail.validate.proofstream.dev".to_owned() }
     );
-    let text = json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
+    let text =
+        json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_1": "b.example",
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_0": "a.example"}})
-    .to_string();
+        .to_string();
     assert_eq!(failed_open(&Event::parse(text.as_bytes()).unwrap()), ["a.example", "b.example"]);
 }
 
 #[test]
 fn the_refusing_webhooks_decision_comes_first() {
-    let text = json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
+    let text =
+        json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
         "fail.validate.proofstream.dev/decision": "admission/0 1 7",
         "ignore.validate.proofstream.dev/decision": "admission/0 1 8",
         "validate.example/decision": "admission/0 1 9",
         "other.validate.proofstream.dev/decision": "nonsense"}})
-    .to_string();
+        .to_string();
     let event = Event::parse(text.as_bytes()).unwrap();
     let numbers = |webhook: Option<&str>| {
         decisions(&event, webhook).iter().map(|reference| reference.number).collect::<Vec<_>>()

@@ -78,7 +78,8 @@ fn look(path: PathBuf) -> io::Result<Option<Rotated>> {
 /// `audit-TIME.log` as the API server names it, `audit.log.1` and `audit.log-20261124` as others
 /// do, each perhaps with `.gz`; not `audit-webhook.log`.
 fn is_rotated(live: &Path, path: &Path) -> bool {
-    let text = |part: Option<&std::ffi::OsStr>| part.map(|text| text.to_string_lossy().into_owned());
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.map(|text| text.to_string_lossy().into_owned());
     let (Some(live_name), Some(name)) = (text(live.file_name()), text(path.file_name())) else {
         return false;
     };

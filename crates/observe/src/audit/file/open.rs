@@ -72,7 +72,12 @@ impl Open {
     }
 
     /// Whether the line that `place` names ends there and holds `witness`.
-    pub(super) fn holds(&self, place: &EventPlace, witness: &[u8], limit: usize) -> io::Result<bool> {
+    pub(super) fn holds(
+        &self,
+        place: &EventPlace,
+        witness: &[u8],
+        limit: usize,
+    ) -> io::Result<bool> {
         let length = usize::try_from(place.length).unwrap_or(usize::MAX);
         if length == 0 || length > limit.saturating_add(1) {
             return Ok(false);

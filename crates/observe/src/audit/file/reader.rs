@@ -151,9 +151,10 @@ impl Reader {
         let offset = resume.place.offset + resume.place.length;
         // A copy has the same head as its original: the inode decides first.
         for same_inode in [true, false] {
-            let paths = files.iter().enumerate().map(|(index, file)| {
-                (Found::Rotated(index), file.path.as_path(), file.head)
-            });
+            let paths = files
+                .iter()
+                .enumerate()
+                .map(|(index, file)| (Found::Rotated(index), file.path.as_path(), file.head));
             for (found, path, head) in paths.chain([(Found::Live, &*self.options.path, None)]) {
                 if found != Found::Live && head != Some(id.head) {
                     continue;

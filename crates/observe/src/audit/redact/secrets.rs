@@ -20,7 +20,10 @@ enum Expected {
 }
 
 /// Removes secret data from `requestObject` and `responseObject`; says what was removed.
-pub(super) fn remove(object: Option<&ObjectRef<'_>>, event: &mut Map<String, Value>) -> Vec<String> {
+pub(super) fn remove(
+    object: Option<&ObjectRef<'_>>,
+    event: &mut Map<String, Value>,
+) -> Vec<String> {
     let expected = object.map_or(Expected::Any, expected);
     let mut removed = BTreeSet::new();
     for name in super::BODIES {
