@@ -1,5 +1,7 @@
 //! Documents as users write them, their places, and what is said of broken ones.
 
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
 use std::fmt::Write as _;
 
 use proofstream_manifest::{Document, Limits, ManifestError, documents, locate, read};

@@ -1,5 +1,9 @@
 //! What holds for any input: JSON reads the same as YAML, and no bytes make the reader panic.
 
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+use std::fmt::Write as _;
+
 use proofstream_manifest::documents;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -28,17 +32,17 @@ fn block(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::Array(items) if !items.is_empty() => {
             for item in items {
-                out.push_str(&format!("\n{pad}-"));
+                write!(out, "\n{pad}-").unwrap();
                 block(item, indent + 1, out);
             }
         }
         Value::Object(map) if !map.is_empty() => {
             for (key, item) in map {
-                out.push_str(&format!("\n{pad}{}:", Value::from(key.as_str())));
+                write!(out, "\n{pad}{}:", Value::from(key.as_str())).unwrap();
                 block(item, indent + 1, out);
             }
         }
-        other => out.push_str(&format!(" {other}")),
+        other => write!(out, " {other}").unwrap(),
     }
 }
 
@@ -78,7 +82,7 @@ proptest! {
     ) {
         let text = parts.concat();
         for each in documents(text.as_bytes(), "x").flatten() {
-            prop_assert!(each.line as usize <= text.lines().count().max(1));
+            prop_assert!(each.line <= text.lines().count().max(1) as u64);
         }
     }
 }
