@@ -84,7 +84,12 @@ fn the_secrets_policy_is_told_that_5_7_is_5_4_1() {
 #[test]
 fn a_claimed_group_covers_no_id_below_it() {
     let claims = claims("house-rule", "proofstream.dev/controls", "CIS-5.2.x").unwrap();
-    let ids: Vec<&str> = claims.stands_for.requirements.iter().map(|id| id.as_str()).collect();
+    let ids: Vec<&str> = claims
+        .stands_for
+        .requirements
+        .iter()
+        .map(proofstream_model::RequirementId::as_str)
+        .collect();
     assert_eq!(ids, ["cis-k8s-1.12/5.2"]);
     assert!(claims.mapped.is_empty() && claims.stands_for.controls.is_empty());
     assert!(claims.notes.iter().any(|note| note.contains("none of the ids below it")));
@@ -99,7 +104,12 @@ fn a_claimed_requirement_does_not_make_a_policy_stand_for_its_controls() {
 #[test]
 fn a_control_named_in_an_annotation_brings_what_it_is_mapped_to() {
     let claims = claims("house-rule", "proofstream.dev/controls", "secrets-not-in-env").unwrap();
-    let ids: Vec<&str> = claims.stands_for.requirements.iter().map(|id| id.as_str()).collect();
+    let ids: Vec<&str> = claims
+        .stands_for
+        .requirements
+        .iter()
+        .map(proofstream_model::RequirementId::as_str)
+        .collect();
     assert_eq!(ids, ["cis-k8s-1.12/5.4.1", "pci-4.0.1/3", "soc2-2017/CC6.1"]);
     assert_eq!(claims.stands_for.controls.len(), 1);
 }
