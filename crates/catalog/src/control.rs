@@ -13,6 +13,24 @@ pub enum Scope {
     Cluster,
 }
 
+/// By which records a control is shown to have operated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShownBy {
+    /// `policy` records: a policy that stands for it was in force.
+    Policies,
+    /// Refusals by another enforcer, whose settings are not observed.
+    Enforcer,
+    /// Enrolled audit sources and their gaps.
+    Trail,
+    /// The ledger's own proofs.
+    Seal,
+    /// `scan` records that follow each other within its freshness.
+    Scans,
+    /// No record of this version shows it.
+    Nothing,
+}
+
 /// How much it matters that the claim is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,6 +68,8 @@ pub struct Control {
     pub claim: String,
     /// Where the claim holds.
     pub scope: Scope,
+    /// By which records it is shown to have operated.
+    pub shown_by: ShownBy,
     /// How much a break matters.
     pub severity: Severity,
     /// Maximum age of its evidence in seconds; older is not-evaluated, never a pass.

@@ -15,7 +15,7 @@ mod place;
 mod resolve;
 
 pub use catalog::{Catalog, Mapping, UnknownControl, UnknownFramework};
-pub use control::{Control, Planned, Scope, Severity};
+pub use control::{Control, Planned, Scope, Severity, ShownBy};
 pub use framework::{Framework, Requirement, RequirementKind};
 pub use load::{CatalogError, CatalogFile, Problem};
 pub use resolve::{Annotations, Claim, PolicyClaims, Resolution};

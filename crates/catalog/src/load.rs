@@ -11,7 +11,7 @@ use crate::catalog::Alias;
 use crate::control::seconds;
 use crate::place::line_of;
 use crate::{
-    Catalog, Control, Framework, Mapping, Planned, Requirement, RequirementKind, Scope, Severity,
+    Catalog, Control, Framework, Mapping, Planned, Requirement, RequirementKind, Scope, Severity, ShownBy,
     check,
 };
 
@@ -95,6 +95,7 @@ pub(crate) struct RawControl {
     pub(crate) title: String,
     pub(crate) claim: String,
     pub(crate) scope: Scope,
+    pub(crate) shown_by: ShownBy,
     pub(crate) severity: Severity,
     pub(crate) freshness: String,
     pub(crate) records: Vec<String>,
@@ -326,6 +327,7 @@ fn control(raw: RawControl) -> Result<Control, proofstream_model::WordError> {
         title: raw.title,
         claim: raw.claim,
         scope: raw.scope,
+        shown_by: raw.shown_by,
         severity: raw.severity,
         freshness_seconds: seconds(&raw.freshness).unwrap_or(0),
         records: raw.records,

@@ -15,7 +15,7 @@ requirements:
 
 fn control(id: &str, rest: &str) -> (String, String) {
     let text = format!(
-        "id: {id}\ntitle: T\nclaim: C\nscope: cluster\nseverity: low\nfreshness: 1h\nrecords: [block]\n{rest}"
+        "id: {id}\ntitle: T\nclaim: C\nscope: cluster\nshown_by: policies\nseverity: low\nfreshness: 1h\nrecords: [block]\n{rest}"
     );
     (format!("c/controls/{id}.yaml"), text)
 }
@@ -84,13 +84,13 @@ fn each_fault_is_found_where_it_stands() {
             mappings("      - {control: b, part: p}\n", ""),
             "c/controls/b.yaml:1: no requirement is mapped to `b`",
         ),
-        (control("b", "rests_on: [c]\n"), "c/controls/b.yaml:8: unknown control `c`"),
-        (control("a", "rests_on: [b]\n"), "c/controls/a.yaml:8: `a` rests on itself"),
+        (control("b", "rests_on: [c]\n"), "c/controls/b.yaml:9: unknown control `c`"),
+        (control("a", "rests_on: [b]\n"), "c/controls/a.yaml:9: `a` rests on itself"),
         (
             control("a", "policies: [y, x]\n"),
-            "c/controls/a.yaml:8: `x` is not sorted into `policies`",
+            "c/controls/a.yaml:9: `x` is not sorted into `policies`",
         ),
-        (control("a", "enforcers: [falco]\n"), "c/controls/a.yaml:8: `falco` is not an enforcer"),
+        (control("a", "enforcers: [falco]\n"), "c/controls/a.yaml:9: `falco` is not an enforcer"),
         (
             (
                 "c/aliases.yaml".to_owned(),
