@@ -14,3 +14,5 @@ pub mod tile;
 pub mod time;
 pub mod tree;
 pub mod verify;
+mod wal;
+pub mod writer;
