@@ -1,7 +1,7 @@
 //! Forgeries by someone who holds the keys and signs again: what hashes alone would not show.
 
 use super::fixture::{Memory, Plan, blob, export_signer, log_signer};
-use super::{accepts, bundle, earlier, ledger, rejects};
+use super::outcome::{accepts, bundle, earlier, ledger, rejects};
 use proofstream_ledger::note::Signer;
 use proofstream_ledger::time::Time;
 use proofstream_ledger::tree::Hash;

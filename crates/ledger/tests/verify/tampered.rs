@@ -4,7 +4,7 @@
 //! `keyid` in `manifest.dsse.json`, a hint that DSSE does not sign.
 
 use super::fixture::{Memory, Plan, Random, conformance};
-use super::{accepts, bundle, ledger, rejects};
+use super::outcome::{accepts, bundle, ledger, rejects};
 use proofstream_ledger::verify::{Options, Report};
 
 /// The stretch of a file on which no verdict depends.
