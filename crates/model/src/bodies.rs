@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RequirementId, Timestamp};
+use crate::{Mode, RequirementId, Timestamp};
 
 /// Whether a source is expected to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +85,9 @@ pub struct PolicyBody {
     /// The policy itself, canonical, as it was read; absent when removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The modes of its rules, sorted; empty for one that is broken or removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<Mode>,
     /// Requirements that it stands for, sorted.
     pub requirements: Vec<RequirementId>,
     /// Why it is broken, or who set what.
