@@ -271,7 +271,7 @@ impl Nodes for TileNodes<'_> {
 }
 
 /// The root over a power of two of hashes.
-fn subtree(hashes: &[Hash]) -> Hash {
+pub(crate) fn subtree(hashes: &[Hash]) -> Hash {
     match hashes {
         [] => crate::tree::empty_root(),
         [only] => *only,
