@@ -63,12 +63,11 @@ impl Open {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Learns the head as soon as the file has one.
-    pub(super) fn learn(&mut self) -> io::Result<()> {
-        if self.head.is_none() {
-            self.head = Head::read(&self.file)?;
-        }
-        Ok(())
+    /// Learns the head as soon as the file has one; whether it has.
+    pub(super) fn learn(&mut self) -> io::Result<bool> {
+        self.head = Head::read(&self.file)?;
+        self.scanned = self.offset;
+        Ok(self.head.is_some())
     }
 
     /// Whether the line that `place` names ends there and holds `witness`.
@@ -98,7 +97,6 @@ impl Open {
         options: &TailOptions,
         items: &mut Vec<Tailed>,
     ) -> io::Result<End> {
-        self.learn()?;
         let before = self.length()?;
         if before < self.offset {
             return Ok(End::Cut);

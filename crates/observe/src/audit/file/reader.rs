@@ -87,6 +87,13 @@ impl Reader {
                 }
                 continue;
             };
+            if current.head.is_none() && current.learn()? && self.queue.is_empty() {
+                // It had no line when it was opened: it may have been copied and cut since.
+                let files = folder::rotated(&self.options.path)?;
+                self.enlist(&files, false, items)?;
+                self.queue.extend(self.current.take());
+                continue;
+            }
             match current.read(&self.path, &self.options, items)? {
                 End::More => {
                     self.settled = false;
@@ -177,9 +184,6 @@ impl Reader {
 
     /// Notices that another file stands at the live path, and takes up all that came since.
     fn follow(&mut self, items: &mut Vec<Tailed>) -> io::Result<()> {
-        if let Some(newest) = self.queue.back_mut() {
-            newest.learn()?;
-        }
         if self.queue.len() >= HELD {
             return Ok(());
         }
