@@ -211,9 +211,10 @@ impl WalFile {
         }
     }
 
-    /// Splits off what belongs to the next file's segment, and holds that the rest is whole.
-    fn split_at(&mut self, limit: u64) -> Result<Vec<Group>, WalError> {
-        if self.end() < limit {
+    /// Splits off what belongs to the next file's segment, and holds that the rest is whole. What is
+    /// sealed may be missing: a file that could not be removed may stand before the next but one.
+    fn split_at(&mut self, limit: u64, sealed: u64) -> Result<Vec<Group>, WalError> {
+        if self.end().max(sealed) < limit {
             let (path, offset) = (self.path.clone(), self.end_offset());
             return Err(match self.tail {
                 Tail::Corrupt { .. } => WalError::Corrupt { path, offset },
@@ -242,7 +243,7 @@ impl Replayed {
             }
             match limit {
                 Some(limit) => {
-                    let groups = file.split_at(limit)?;
+                    let groups = file.split_at(limit, sealed)?;
                     if !groups.is_empty() {
                         left = Some((groups, std::mem::take(&mut file.paths)));
                     }

@@ -145,6 +145,25 @@ impl LogKeys {
         self.next.as_ref().is_some_and(|next| base64(next.verifier().public_key()) == public_key)
     }
 
+    /// Keeps the key that is to be the next one.
+    pub(super) fn announce(
+        &mut self,
+        private: &dyn Storage,
+        key: &SigningKey,
+    ) -> Result<VerifierKey, OpenError> {
+        let next = signer(&self.origin, key)?;
+        let public = next.verifier().clone();
+        write(private, NEXT_PATH, key).map_err(|source| OpenError::storage(NEXT_PATH, source))?;
+        self.next = Some(next);
+        Ok(public)
+    }
+
+    /// Forgets a next key that no record names.
+    pub(super) fn withdraw(&mut self, private: &dyn Storage) -> Result<(), OpenError> {
+        self.next = None;
+        private.remove(NEXT_PATH).map_err(|source| OpenError::storage(NEXT_PATH, source))
+    }
+
     /// The checkpoint that both keys sign is out: the next key is the log's key from here on. May be
     /// called again after it failed.
     pub(super) fn finish_change(&mut self, private: &dyn Storage) -> Result<(), OpenError> {

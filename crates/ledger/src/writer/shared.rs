@@ -230,14 +230,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a batch of the writer's own in, whether there is room or not.
-    pub(super) fn push_own(&self, drafts: Vec<Draft>) -> Ticket {
-        let bytes = drafts.iter().map(|draft| draft.body.len()).sum();
-        let ticket = lock(&self.admission).push(&super::source::LEDGER.into(), drafts, bytes);
-        self.work.notify_one();
-        ticket
-    }
-
     pub(super) fn request_seal(&self) -> Arc<SealPromise> {
         let promise = Arc::new(SealPromise::default());
         let mut admission = lock(&self.admission);

@@ -318,7 +318,8 @@ fn a_full_disk_refuses_and_recovers() {
         let count = Some(count.unsigned_abs());
         source.report_gap(Loss { count, from, to, cause }).unwrap();
     }
-    assert_eq!(waiting[0].0.wait(Duration::from_millis(30)), None, "nothing is acknowledged");
+    let last = &waiting[waiting.len() - 1].0;
+    assert_eq!(last.wait(Duration::from_millis(30)), None, "it is not acknowledged");
     disk.set_fault(None);
     for appended in waiting {
         assert!(settle(&disk, &source, Some(appended), &mut promised));
@@ -454,6 +455,10 @@ fn the_log_key_changes_hands() {
     let old = writer.log_key();
     let new = writer.rotate_log_key().unwrap();
     assert_ne!(old, new);
+    assert_eq!(writer.log_key(), old, "until both have signed");
+    assert!(writer.rotate_log_key().is_err(), "one change at a time");
+    writer.seal().unwrap();
+    assert_eq!(writer.log_key(), new);
     writer.source("scan", Start::Resume).unwrap();
     writer.close().unwrap();
     let (writer, _) = open(&disk).unwrap();
