@@ -85,7 +85,7 @@ impl Writer {
         ledger: Arc<dyn Storage>,
         options: WriterOptions,
     ) -> Result<(Self, Recovered), OpenError> {
-        open::open(ledger, options)
+        open::open(&ledger, &options)
     }
 
     /// The log's origin, `proofstream/<cluster>/<8 hex>`.

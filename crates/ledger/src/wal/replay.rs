@@ -241,20 +241,16 @@ impl Replayed {
             if let Some((groups, paths)) = left.take() {
                 file.take_over(groups, paths);
             }
-            match limit {
-                Some(limit) => {
-                    let groups = file.split_at(limit, sealed)?;
-                    if !groups.is_empty() {
-                        left = Some((groups, std::mem::take(&mut file.paths)));
-                    }
+            if let Some(limit) = limit {
+                let groups = file.split_at(limit, sealed)?;
+                if !groups.is_empty() {
+                    left = Some((groups, std::mem::take(&mut file.paths)));
                 }
-                None => {
-                    if let Tail::Corrupt { .. } = file.tail {
-                        let offset = file.end_offset();
-                        return Err(WalError::Corrupt { path: file.path, offset });
-                    }
-                    self.torn = file.torn();
-                }
+            } else if let Tail::Corrupt { .. } = file.tail {
+                let offset = file.end_offset();
+                return Err(WalError::Corrupt { path: file.path, offset });
+            } else {
+                self.torn = file.torn();
             }
             file.groups.retain(|group| group.end() > sealed);
             let Some(first) = file.groups.first() else {

@@ -11,7 +11,7 @@ use crate::record::{self, Parts};
 use crate::wal::{self, AppendFailure, Group, Log, Owner};
 
 /// How long the thread sleeps when nothing is due.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 /// The first pause after a failure; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause after a failure.
@@ -130,7 +130,9 @@ impl Committer {
             self.write(&mut group)
         };
         if written.is_err() {
-            batches.iter().for_each(|batch| batch.promise.resolve(Err(NotDurable)));
+            for batch in &batches {
+                batch.promise.resolve(Err(NotDurable));
+            }
             return Err(GaveUp);
         }
         let mut seq = group.first();
@@ -179,7 +181,9 @@ impl Committer {
             // in, so this fails for none of them.
             match lines {
                 Ok(lines) => {
-                    lines.iter().for_each(|line| group.push(line));
+                    for line in &lines {
+                        group.push(line);
+                    }
                     whole.push(batch);
                 }
                 Err(_) => failed.push(batch),

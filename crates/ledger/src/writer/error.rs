@@ -205,7 +205,7 @@ impl OpenError {
         Self::Storage { path: path.to_owned(), source }
     }
 
-    pub(super) fn damaged(path: &str, reason: impl ToString) -> Self {
-        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    pub(super) fn damaged(path: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: format!("{reason}") }
     }
 }

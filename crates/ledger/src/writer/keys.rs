@@ -36,15 +36,12 @@ pub(super) fn export_key(
     private: &dyn Storage,
     random: &dyn Random,
 ) -> Result<SigningKey, OpenError> {
-    match read(private, EXPORT_PATH)? {
-        Some(key) => Ok(key),
-        None => {
-            let key = generate(random).map_err(OpenError::Random)?;
-            write(private, EXPORT_PATH, &key)
-                .map_err(|source| OpenError::storage(EXPORT_PATH, source))?;
-            Ok(key)
-        }
+    if let Some(key) = read(private, EXPORT_PATH)? {
+        return Ok(key);
     }
+    let key = generate(random).map_err(OpenError::Random)?;
+    write(private, EXPORT_PATH, &key).map_err(|source| OpenError::storage(EXPORT_PATH, source))?;
+    Ok(key)
 }
 
 /// Makes a key.
@@ -137,7 +134,12 @@ impl LogKeys {
     pub(super) fn public_lines(&self, with_next: bool) -> String {
         let next = self.next.as_ref().map(Signer::verifier);
         let next = next.filter(|key| with_next && !self.public.contains(key));
-        self.public.iter().chain(next).map(|key| format!("{key}\n")).collect()
+        let mut lines = String::new();
+        for key in self.public.iter().chain(next) {
+            lines.push_str(&key.to_string());
+            lines.push('\n');
+        }
+        lines
     }
 
     /// Whether this is the public key of the next log key.

@@ -220,7 +220,7 @@ impl Shared {
             return Err(AppendError::Stopped);
         }
         match admission.losses.get_mut(source) {
-            Some(earlier) => earlier.merge(loss),
+            Some(earlier) => earlier.merge(&loss),
             None => {
                 admission.losses.insert(source.to_owned(), loss);
             }
