@@ -1,1 +1,3 @@
 //! The loop: observe, judge, record
+
+pub mod projection;

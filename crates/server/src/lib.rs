@@ -1,1 +1,3 @@
-//! Admission webhook, HTTP API and page
+//! Admission webhook, HTTP API and page.
+
+pub mod web;
