@@ -97,7 +97,7 @@ fn appends(writers: usize) -> Result<Round> {
                         };
                         let before = Instant::now();
                         let ticket = source.append(vec![draft])?;
-                        ticket.wait(Duration::from_secs(60)).context("no answer")??;
+                        ticket.wait(Duration::from_mins(1)).context("no answer")??;
                         latencies.push(before.elapsed());
                     }
                     Ok(latencies)

@@ -74,8 +74,8 @@ pub struct Writer {
     sealer: Arc<Sealer>,
     keys: Arc<Mutex<keys::LogKeys>>,
     export_key: SigningKey,
-    threads: Vec<thread::JoinHandle<()>>,
-    locks: Vec<Box<dyn Send>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    locks: Mutex<Vec<Box<dyn Send>>>,
 }
 
 impl Writer {
@@ -85,7 +85,7 @@ impl Writer {
         ledger: Arc<dyn Storage>,
         options: WriterOptions,
     ) -> Result<(Self, Recovered), OpenError> {
-        open::open(&ledger, &options)
+        open::open(ledger, options)
     }
 
     /// The log's origin, `proofstream/<cluster>/<8 hex>`.
@@ -212,21 +212,21 @@ impl Writer {
         }
     }
 
-    /// Takes nothing in any more, writes and seals everything, ends. On an error what was
-    /// acknowledged is in the write-ahead log, for the next start.
-    pub fn close(mut self) -> Result<Checkpoint, SealError> {
+    /// Takes nothing in any more, writes and seals everything, ends, and gives the lock back. On an
+    /// error what was acknowledged is in the write-ahead log, for the next start.
+    pub fn close(&self) -> Result<Checkpoint, SealError> {
         let promise = self.shared.end(Ending::Close);
         self.join();
         promise.wait(Duration::ZERO)
     }
 
-    fn join(&mut self) {
-        for thread in self.threads.drain(..) {
+    fn join(&self) {
+        for thread in lock(&self.threads).drain(..) {
             // A thread that panicked has told everyone who waits when it was unwound.
             let _ = thread.join();
             self.sealer.finish();
         }
-        self.locks.clear();
+        lock(&self.locks).clear();
     }
 }
 

@@ -41,16 +41,16 @@ struct Found {
 
 /// Opens a ledger: see [`Writer::open`].
 pub(super) fn open(
-    ledger: &Arc<dyn Storage>,
-    options: &WriterOptions,
+    ledger: Arc<dyn Storage>,
+    options: WriterOptions,
 ) -> Result<(Writer, Recovered), OpenError> {
-    let locks = vec![take(&**ledger, "ledger")?, take(&*options.private, "private")?];
-    let places = Places { ledger: &**ledger, private: &*options.private, guard: &*options.guard };
+    let locks = vec![take(&*ledger, "ledger")?, take(&*options.private, "private")?];
+    let places = Places { ledger: &*ledger, private: &*options.private, guard: &*options.guard };
     if options.begin == Begin::NewLog {
         restart::announce(places)?;
     }
     let old_log = restart::move_aside(places)?;
-    let mut found = find(places, options)?;
+    let mut found = find(places, &options)?;
     let mut next_seq = found.replayed.files.last().map_or(found.settled.next_seq, WalFile::end);
     let mut recovered = Recovered {
         next_seq,
@@ -67,7 +67,7 @@ pub(super) fn open(
     if next_seq == 0 {
         let positions = &mut found.positions;
         let old = old_log.as_ref();
-        let group = write_first(&mut log, options, &found.export_key, old, positions)?;
+        let group = write_first(&mut log, &options, &found.export_key, old, positions)?;
         next_seq = group.end();
         segment.add(Arc::new(group), options.clock.elapsed());
         recovered.next_seq = next_seq;
@@ -79,7 +79,7 @@ pub(super) fn open(
     if old_log.is_some() {
         restart::forget(places)?;
     }
-    let writer = start(Arc::clone(ledger), options.clone(), found, log, segment, next_seq, locks)?;
+    let writer = start(ledger, options, found, log, segment, next_seq, locks)?;
     Ok((writer, recovered))
 }
 
@@ -141,10 +141,12 @@ fn start(
         segment,
     };
     let export_key = found.export_key;
-    let mut writer = Writer { shared, sealer, keys, export_key, threads: Vec::new(), locks };
-    writer.threads.push(spawn("ledger-commit", move || committer.run())?);
-    writer.threads.push(spawn("ledger-seal", move || seal_thread.run())?);
-    Ok(writer)
+    let threads = vec![
+        spawn("ledger-commit", move || committer.run())?,
+        spawn("ledger-seal", move || seal_thread.run())?,
+    ];
+    let (threads, locks) = (Mutex::new(threads), Mutex::new(locks));
+    Ok(Writer { shared, sealer, keys, export_key, threads, locks })
 }
 
 /// The first records of a new log, durable: what it replaces, its own source, the key of its exports.

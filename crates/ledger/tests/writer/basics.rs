@@ -295,10 +295,10 @@ fn a_full_disk_refuses_and_recovers() {
     // Larger than what was prepared, so that the first one already finds no room.
     let large = |number: u64| {
         let mut drafts: Vec<_> = (0..20).map(draft).collect();
-        drafts.iter_mut().for_each(|draft| {
+        for draft in &mut drafts {
             draft.body =
                 format!("{{\"n\":{number},\"x\":\"{}\"}}", "y".repeat(60_000)).into_bytes();
-        });
+        }
         drafts
     };
     let full = loop {
@@ -362,7 +362,7 @@ fn a_real_full_disk_refuses_and_recovers() {
         match file.write_all(&free) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull && free.len() <= 1 => break,
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                free.truncate(free.len() / 2)
+                free.truncate(free.len() / 2);
             }
             other => other.unwrap(),
         }
