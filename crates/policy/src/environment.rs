@@ -52,6 +52,19 @@ pub enum Lookup {
     },
 }
 
+impl Lookup {
+    /// In words, for messages.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::ConfigMap { namespace, name } => format!("ConfigMap `{namespace}/{name}`"),
+            Self::ApiCall { method, url_path, .. } => format!("API call `{method} {url_path}`"),
+            Self::Service { method, url, .. } => format!("call `{method} {url}`"),
+            Self::Global { name, .. } => format!("global context entry `{name}`"),
+            Self::Image { reference } => format!("image `{reference}`"),
+        }
+    }
+}
+
 /// What the caller found: the value, or why there is none.
 pub type Answer = Result<Value, String>;
 

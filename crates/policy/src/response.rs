@@ -25,6 +25,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// Whether the rule came to a judgement.
+    pub(crate) fn is_decided(self) -> bool {
+        matches!(self, Self::Pass | Self::Fail | Self::Warn)
+    }
+
     /// The word used in test files and tables, as in `pass`.
     pub fn as_str(self) -> &'static str {
         match self {
