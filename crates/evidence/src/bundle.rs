@@ -55,11 +55,6 @@ impl<'a> Bundle<'a> {
         self.close(file)
     }
 
-    /// Paths of the finished files, sorted.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
-    }
-
     /// Writes the inventory and its signed envelope; gives the inventory's hash.
     pub(crate) fn seal(self, signer: &Signer) -> Result<Hash, ExportError> {
         let inventory = format::inventory(&self.files)
@@ -80,10 +75,6 @@ impl OpenFile {
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         self.write_all(bytes)
             .map_err(|source| ExportError::Write { path: self.path.clone(), source })
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.path
     }
 }
 

@@ -231,8 +231,7 @@ fn by_trail(question: &Question<'_>, history: &History, survey: &mut Survey<'_>)
         return found;
     }
     let exported = crate::survey::exported_kinds(question).contains(&Kind::Event);
-    let events = || survey.tally.state("audit events", Kind::Event, by::nothing());
-    if exported && events() == 0 {
+    if exported && survey.tally.state("event records", Kind::Event, by::nothing()) == 0 {
         found.say("No audit event was recorded although a source was enrolled.".to_owned());
         return found;
     }

@@ -62,10 +62,11 @@ impl DirectorySink {
     /// When something is there, or the folder beside it cannot be made.
     pub fn new(place: &Path) -> Result<Self, OutputError> {
         match fs::read_dir(place) {
-            Ok(mut entries) if entries.next().is_some() => {
-                return Err(OutputError::NotEmpty(place.to_owned()));
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(OutputError::NotEmpty(place.to_owned()));
+                }
             }
-            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(OutputError::NotAFolder(place.to_owned()));

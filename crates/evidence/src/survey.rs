@@ -45,6 +45,7 @@ pub(crate) struct Survey<'a> {
 pub(crate) fn exported_kinds(question: &Question<'_>) -> Vec<Kind> {
     let wanted = |kind: &Kind| {
         ALWAYS.contains(kind)
+            || NARROWED.contains(kind)
             || question.controls.is_empty()
             || question.controls.iter().any(|id| {
                 question

@@ -38,6 +38,13 @@ impl From<&str> for Wanted {
     }
 }
 
+/// The path of a block's enforcer.
+pub(crate) const ENFORCERS_SEEN: &str = ENFORCER;
+/// The path of a gap's source.
+pub(crate) const GAP_SOURCES_SEEN: &str = SOURCE;
+/// The path of the policies that refused.
+pub(crate) const POLICIES_SEEN: &str = POLICIES;
+
 const REQUIREMENTS: &str = "body.requirements";
 const CONTROLS: &str = "controls";
 const POLICIES: &str = "body.policies";
@@ -107,13 +114,6 @@ struct Claims {
 impl Tally {
     pub(crate) fn new(from: Timestamp, to: Timestamp) -> Self {
         Self { from, to, counts: BTreeMap::new(), stated: BTreeMap::new() }
-    }
-
-    /// Counts a record of which nothing but the kind matters.
-    pub(crate) fn add_plain(&mut self, kind: Kind, time: Timestamp) {
-        if self.from <= time && time < self.to {
-            *self.counts.entry((kind, Conditions::new())).or_default() += 1;
-        }
     }
 
     /// Counts a record in everything that it belongs to.
@@ -289,12 +289,4 @@ pub(crate) mod by {
     pub(crate) fn policy(name: &str) -> Conditions {
         Conditions::from([(POLICIES, Wanted::from(name))])
     }
-}
-
-pub(crate) use self::paths::{ENFORCERS_SEEN, GAP_SOURCES_SEEN, POLICIES_SEEN};
-
-mod paths {
-    pub(crate) const ENFORCERS_SEEN: &str = super::ENFORCER;
-    pub(crate) const GAP_SOURCES_SEEN: &str = super::SOURCE;
-    pub(crate) const POLICIES_SEEN: &str = super::POLICIES;
 }
