@@ -134,9 +134,22 @@ fn checks(text: &str) -> Vec<String> {
 pub fn policies_of(enforcer: Enforcer, words: &str) -> (Vec<String>, Vec<String>) {
     match enforcer {
         Enforcer::Gatekeeper => (gatekeeper(words), Vec::new()),
-        Enforcer::Kyverno | Enforcer::Proofstream => by_rule(words),
+        Enforcer::Kyverno => by_rule(words),
+        Enforcer::Proofstream => ours(words),
         _ => (Vec::new(), Vec::new()),
     }
+}
+
+/// After a first line: `  [NAMESPACE/]POLICY/RULE: message`, a line each; what is indented further
+/// explains.
+fn ours(words: &str) -> (Vec<String>, Vec<String>) {
+    let rule = |line: &str| {
+        let (rule, _) = line.strip_prefix("  ")?.split_once(": ")?;
+        Some(rule.to_owned()).filter(|rule| is_name(rule) && rule.contains('/'))
+    };
+    let rules = sorted(words.lines().skip(1).filter_map(rule).collect());
+    let policy = |rule: &String| rule.rsplit_once('/').map(|(policy, _)| policy.to_owned());
+    (sorted(rules.iter().filter_map(policy).collect()), rules)
 }
 
 /// `[CONSTRAINT] message`, a line each.

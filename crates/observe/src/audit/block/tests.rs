@@ -152,3 +152,64 @@ fn the_refusing_webhooks_decision_comes_first() {
     assert_eq!(numbers(Some("ignore.validate.proofstream.dev")), [8, 7]);
     assert_eq!(numbers(None), [7, 8]);
 }
+
+/// What the API server wrote: see fixtures/README.md.
+const REAL: &str = include_str!("../../../fixtures/refusals.jsonl");
+
+#[test]
+fn real_refusals_are_recognised() {
+    let mut found = Vec::new();
+    for line in REAL.lines() {
+        let event = Event::parse(line.as_bytes()).unwrap();
+        let object = event.object_ref.as_ref().unwrap();
+        let what = match classify(&event) {
+            Classification::None => "-".to_owned(),
+            Classification::FailedClosed { webhook } => format!("failed closed {webhook}"),
+            Classification::Refused(refusal) => {
+                let decisions = decisions(&event, refusal.webhook.as_deref()).len();
+                format!(
+                    "{:?} {:?} {} {:?} {decisions}",
+                    refusal.enforcer,
+                    event.operation().unwrap(),
+                    refusal.policies.join(","),
+                    refusal.name.as_deref().unwrap_or_default()
+                )
+            }
+        };
+        found.push(format!("{} {} {what}", object.namespace, event.verb));
+    }
+    assert_eq!(
+        found,
+        [
+        "psa create PodSecurity Create restricted:latest \"psa-refused\" 0",
+        "psa create PodSecurity Create restricted:latest \"psa-q5qss\" 0",
+        "vap create ValidatingAdmissionPolicy Create no-host-network \"vap-refused\" 0",
+        "ours create Proofstream Create hardened \"\" 1",
+        "kyverno create Kyverno Create disallow-privileged-containers \"\" 0",
+        "gatekeeper create Gatekeeper Create ns-must-have-owner,psp-privileged-container \"\" 0",
+        "other create OtherWebhook Create deny.example.com \"\" 0",
+        "closed create failed closed closed.example.com",
+        "open create -",
+        "ours create -",
+        // A dry run that says so in its body alone: only our decision tells it from the next.
+        "ours delete Proofstream Delete hardened \"\" 1",
+        "ours delete Proofstream Delete hardened \"\" 1",
+        "ours delete Proofstream Delete hardened \"\" 1",
+        "ours delete Proofstream Delete hardened \"\" 1",
+        "ours deletecollection Proofstream Delete hardened \"\" 1",
+        // kubectl tries a WebSocket first, then SPDY; each is refused at two stages.
+        "ours get -",
+        "ours get Proofstream Connect hardened \"\" 1",
+        "ours create -",
+        "ours create Proofstream Connect hardened \"\" 1",
+        "psa create -",
+        "psa create -",
+    ]
+    );
+}
+
+#[test]
+fn a_real_failed_open_webhook_is_named() {
+    let open = |line: &str| failed_open(&Event::parse(line.as_bytes()).unwrap());
+    assert_eq!(REAL.lines().flat_map(open).collect::<Vec<_>>(), ["open.example.com"]);
+}

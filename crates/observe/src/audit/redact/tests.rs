@@ -123,6 +123,22 @@ fn a_torn_line_is_cut_before_a_body() {
     assert_eq!((redacted.line.len(), redacted.whole.map(|whole| whole.len())), (0, Some(40_000)));
 }
 
+/// Creates, an apply, patches, a server-side apply, lists, a table, a token request, deletes: see
+/// fixtures/README.md.
+#[test]
+fn real_events_lose_every_secret() {
+    let real = include_str!("../../../fixtures/secrets.jsonl");
+    for line in real.lines() {
+        assert!(line.contains("hunter2") || line.contains("aHVudGVyMg"), "{line}");
+        let redacted = redact(line);
+        for secret in ["hunter2", "aHVudGVyMg"] {
+            assert!(!whole(&redacted).contains(secret), "{}", whole(&redacted));
+            assert!(!String::from_utf8_lossy(&redacted.line).contains(secret));
+        }
+        assert!(!redacted.removed.is_empty());
+    }
+}
+
 /// Any JSON with the word `hunter2` as text here and there.
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
