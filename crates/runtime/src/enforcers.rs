@@ -111,6 +111,7 @@ impl Enforcers {
                 origin: "setting".to_owned(),
                 sha256: String::new(),
                 text: None,
+                modes: Vec::new(),
                 requirements: Vec::new(),
                 message: Some(message),
             };

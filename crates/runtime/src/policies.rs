@@ -306,15 +306,14 @@ impl PolicyStore {
                 origin: origin.to_string(),
             };
             if inner.recorded.get(key) != Some(&recorded) {
-                let text = Some(held.text.canonical().to_owned());
-                entries.extend(self.entry(key, &recorded, text, message, held.text.annotations()));
+                entries.extend(self.entry(key, &recorded, Some(&held.text), message));
             }
             present.insert(key.clone(), recorded);
         }
         for (key, recorded) in &inner.recorded {
             if !present.contains_key(key) {
                 let gone = Recorded { state: PolicyState::Removed, ..recorded.clone() };
-                entries.extend(self.entry(key, &gone, None, None, &BTreeMap::new()));
+                entries.extend(self.entry(key, &gone, None, None));
             }
         }
         inner.recorded = present;
@@ -330,21 +329,26 @@ impl PolicyStore {
         &self,
         key: &PolicyKey,
         recorded: &Recorded,
-        text: Option<String>,
+        text: Option<&PolicyText>,
         message: Option<String>,
-        annotations: &BTreeMap<String, String>,
     ) -> Option<Entry> {
         let name = key.full_name();
         let state = recorded.state;
         tracing::info!(policy = name, kind = key.kind, origin = recorded.origin, ?state, message);
-        let controls = self.resolver.controls(&name, annotations);
+        let none = BTreeMap::new();
+        let controls = self.resolver.controls(&name, text.map_or(&none, PolicyText::annotations));
+        let modes = match state {
+            PolicyState::Active => text.map(PolicyText::modes).unwrap_or_default(),
+            _ => Vec::new(),
+        };
         let body = PolicyBody {
             state,
             kind: key.kind.clone(),
             name,
             origin: recorded.origin.clone(),
             sha256: recorded.sha256.clone(),
-            text,
+            text: text.map(|text| text.canonical().to_owned()),
+            modes,
             requirements: controls.requirements,
             message,
         };
