@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use proofstream_model::{ControlRef, Entry, Mode, PolicyBody, PolicyState};
+use proofstream_model::{ControlRef, Entry, PolicyBody, PolicyState};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -17,8 +17,8 @@ use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
 use crate::webhooks::Lane;
 
-pub mod cluster;
 mod compiled;
+pub mod cluster;
 pub mod definitions;
 pub mod directory;
 mod status;
@@ -306,26 +306,21 @@ impl PolicyStore {
                 origin: origin.to_string(),
             };
             if inner.recorded.get(key) != Some(&recorded) {
-                let text = Some(held.text.canonical().to_owned());
-                entries.extend(self.entry(key, &recorded, text, message, held.text.annotations()));
+                entries.extend(self.entry(key, &recorded, Some(&held.text), message));
             }
             present.insert(key.clone(), recorded);
         }
         for (key, recorded) in &inner.recorded {
             if !present.contains_key(key) {
                 let gone = Recorded { state: PolicyState::Removed, ..recorded.clone() };
-                entries.extend(self.entry(key, &gone, None, None, &BTreeMap::new()));
+                entries.extend(self.entry(key, &gone, None, None));
             }
         }
         inner.recorded = present;
         for entry in entries {
             if let Err(error) = self.recorder.record(std::slice::from_ref(&entry)) {
                 tracing::error!(%error, "a policy's change is not recorded");
-                self.recorder.gap(
-                    self.recorder.now(),
-                    Some(1),
-                    "a policy's change was not taken in",
-                );
+                self.recorder.gap(self.recorder.now(), Some(1), "a policy's change was not taken in");
             }
         }
     }
@@ -334,16 +329,16 @@ impl PolicyStore {
         &self,
         key: &PolicyKey,
         recorded: &Recorded,
-        text: Option<String>,
+        text: Option<&PolicyText>,
         message: Option<String>,
-        annotations: &BTreeMap<String, String>,
     ) -> Option<Entry> {
         let name = key.full_name();
         let state = recorded.state;
         tracing::info!(policy = name, kind = key.kind, origin = recorded.origin, ?state, message);
-        let controls = self.resolver.controls(&name, annotations);
-        let modes = match (state, &text) {
-            (PolicyState::Active, Some(text)) => modes(text),
+        let none = BTreeMap::new();
+        let controls = self.resolver.controls(&name, text.map_or(&none, PolicyText::annotations));
+        let modes = match state {
+            PolicyState::Active => text.map(PolicyText::modes).unwrap_or_default(),
             _ => Vec::new(),
         };
         let body = PolicyBody {
@@ -352,7 +347,7 @@ impl PolicyStore {
             name,
             origin: recorded.origin.clone(),
             sha256: recorded.sha256.clone(),
-            text,
+            text: text.map(|text| text.canonical().to_owned()),
             modes,
             requirements: controls.requirements,
             message,
@@ -361,17 +356,6 @@ impl PolicyStore {
             .inspect_err(|error| tracing::error!(%error, "a policy's change cannot be written"))
             .ok()
     }
-}
-
-/// The modes of a policy's rules, from its canonical text.
-fn modes(text: &str) -> Vec<Mode> {
-    let document = serde_json::from_str(text).unwrap_or_default();
-    let modes = proofstream_policy::parse(&document).map(|policy| policy.modes());
-    let word = |mode| match mode {
-        proofstream_policy::Mode::Enforce => Mode::Enforce,
-        proofstream_policy::Mode::Audit => Mode::Audit,
-    };
-    modes.unwrap_or_default().into_iter().map(word).collect()
 }
 
 // === impl Held ===

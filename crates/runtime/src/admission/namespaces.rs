@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::{WatchStreamExt, metadata_watcher, watcher};
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
 /// Labels of one namespace.
@@ -48,9 +49,8 @@ impl Namespaces {
 
     /// Follows the cluster's namespaces for as long as the task lives.
     pub async fn watch(self: Arc<Self>) {
-        let api: Api<Namespace> = Api::all(self.client.clone());
-        let mut events =
-            metadata_watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
+        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
@@ -58,9 +58,7 @@ impl Namespaces {
                 Ok(watcher::Event::InitApply(namespace)) => {
                     listed.insert(namespace.name_any(), Arc::new(namespace.labels().clone()));
                 }
-                Ok(watcher::Event::InitDone) => {
-                    self.change(|all| *all = std::mem::take(&mut listed))
-                }
+                Ok(watcher::Event::InitDone) => self.change(|all| *all = std::mem::take(&mut listed)),
                 Ok(watcher::Event::Apply(namespace)) => self.change(|all| {
                     all.insert(namespace.name_any(), Arc::new(namespace.labels().clone()));
                 }),

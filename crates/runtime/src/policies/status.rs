@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
-use proofstream_model::Timestamp;
+use proofstream_model::{Mode, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::definitions::{GROUP, Owner, VERSION};
-use super::{Origin, PolicyKey, PolicyReport};
+use super::{Origin, PolicyKey, PolicyReport, PolicyText};
 use crate::webhooks::MANAGER;
 
 /// How long one write may take.
@@ -30,7 +30,7 @@ pub(super) struct StatusWriter {
 
 struct Seen {
     condition: Option<Value>,
-    mode: &'static str,
+    mode: String,
     rules: usize,
 }
 
@@ -96,8 +96,7 @@ impl StatusWriter {
                 async move { (report.key.clone(), condition, timeout(PATIENCE, write).await) }
             })
             .collect();
-        let written: Vec<_> =
-            futures::stream::iter(due).buffer_unordered(AT_A_TIME).collect().await;
+        let written: Vec<_> = futures::stream::iter(due).buffer_unordered(AT_A_TIME).collect().await;
         for (key, condition, outcome) in written {
             match outcome {
                 Ok(Ok(())) => {
@@ -110,9 +109,7 @@ impl StatusWriter {
                     let policy = key.full_name();
                     tracing::debug!(policy, %error, "a policy's status is not written");
                 }
-                Err(_) => {
-                    tracing::debug!(policy = key.full_name(), "writing a status takes too long")
-                }
+                Err(_) => tracing::debug!(policy = key.full_name(), "writing a status takes too long"),
             }
         }
     }
@@ -171,21 +168,13 @@ fn seconds(time: Timestamp) -> String {
     text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
-/// `Enforce`, `Audit`, or `Mixed` where the rules differ.
-fn mode_of(data: &Value) -> &'static str {
-    let of_policy = data.pointer("/spec/validationFailureAction").and_then(Value::as_str);
-    let rules = data.pointer("/spec/rules").and_then(Value::as_array);
-    let mut modes = rules
-        .into_iter()
-        .flatten()
-        .map(|rule| rule.pointer("/validate/failureAction").and_then(Value::as_str).or(of_policy))
-        .map(|mode| mode.is_some_and(|mode| mode.eq_ignore_ascii_case("enforce")));
-    let Some(first) = modes.next() else { return "Audit" };
-    match (modes.all(|mode| mode == first), first) {
-        (false, _) => "Mixed",
-        (true, true) => "Enforce",
-        (true, false) => "Audit",
-    }
+/// `Enforce`, `Audit`, or both where the rules differ.
+fn mode_of(data: &Value) -> String {
+    let words = PolicyText::of(data.clone()).modes().into_iter().map(|mode| match mode {
+        Mode::Enforce => "Enforce",
+        Mode::Audit => "Audit",
+    });
+    words.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -193,26 +182,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_a_policy_does() {
-        let policy = |action: &str, rules: Value| {
-            json!({"spec": {"validationFailureAction": action,
-            "rules": rules}})
-        };
-        let enforcing = json!({"validate": {"failureAction": "Enforce"}});
-        assert_eq!(mode_of(&policy("enforce", json!([{}]))), "Enforce");
-        assert_eq!(mode_of(&policy("Audit", json!([{}, enforcing]))), "Mixed");
-        assert_eq!(mode_of(&policy("Audit", json!([enforcing]))), "Enforce");
-        assert_eq!(mode_of(&json!({})), "Audit");
-    }
-
-    #[test]
     fn a_transition_keeps_its_time() {
         let report = PolicyReport {
-            key: PolicyKey {
-                kind: "ClusterPolicy".to_owned(),
-                namespace: None,
-                name: "p".to_owned(),
-            },
+            key: PolicyKey { kind: "ClusterPolicy".to_owned(), namespace: None, name: "p".to_owned() },
             origin: Origin::Cluster,
             generation: Some(2),
             ready: false,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proofstream_canonical as canonical;
+use proofstream_model::Mode;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -67,6 +68,27 @@ impl PolicyText {
         &self.sha256
     }
 
+    /// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says.
+    pub fn modes(&self) -> Vec<Mode> {
+        let text = |value: &Value, pointer: &str| {
+            value.pointer(pointer).and_then(Value::as_str).map(str::to_ascii_lowercase)
+        };
+        let of_policy = text(&self.document, "/spec/validationFailureAction");
+        let rules = self.document.pointer("/spec/rules").and_then(Value::as_array);
+        let mut modes: Vec<_> = rules
+            .into_iter()
+            .flatten()
+            .map(|rule| text(rule, "/validate/failureAction").or_else(|| of_policy.clone()))
+            .map(|mode| match mode.as_deref() {
+                Some("enforce") => Mode::Enforce,
+                _ => Mode::Audit,
+            })
+            .collect();
+        modes.sort();
+        modes.dedup();
+        modes
+    }
+
     /// Its annotations.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
@@ -77,6 +99,18 @@ impl PolicyText {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn says_what_a_policy_does() {
+        let modes = |action: &str, rules: Value| {
+            PolicyText::of(json!({"spec": {"validationFailureAction": action, "rules": rules}})).modes()
+        };
+        let enforcing = json!({"validate": {"failureAction": "Enforce"}});
+        assert_eq!(modes("enforce", json!([{}])), [Mode::Enforce]);
+        assert_eq!(modes("Audit", json!([{}, enforcing])), [Mode::Enforce, Mode::Audit]);
+        assert_eq!(modes("Audit", json!([enforcing])), [Mode::Enforce]);
+        assert_eq!(PolicyText::of(json!({})).modes(), []);
+    }
 
     #[test]
     fn what_the_api_server_adds_changes_nothing() {

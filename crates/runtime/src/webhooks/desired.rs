@@ -180,10 +180,11 @@ fn match_conditions(scope: &Scope) -> Vec<MatchCondition> {
 
 /// The rules name no such resource unless they name all; this holds whatever they name.
 fn bootstrap_expression() -> String {
-    let (whole, single): (Vec<_>, Vec<_>) = PROTECTED.iter().partition(|(_, name)| *name == "*");
-    let list = |words: Vec<&str>| words.into_iter().map(quote).collect::<Vec<_>>().join(", ");
-    let groups = list(whole.into_iter().map(|(group, _)| *group).collect());
-    let names = list(single.into_iter().map(|(_, name)| *name).collect());
+    let list = |words: &mut dyn Iterator<Item = &str>| words.map(quote).collect::<Vec<_>>().join(", ");
+    let whole = |(group, name): &(&'static str, &'static str)| (*name == "*").then_some(*group);
+    let single = |(_, name): &(&'static str, &'static str)| (*name != "*").then_some(*name);
+    let groups = list(&mut PROTECTED.iter().filter_map(whole));
+    let names = list(&mut PROTECTED.iter().filter_map(single));
     format!(
         "!(request.resource.group in [{groups}]) && !(request.resource.group == '' && \
          request.resource.resource in [{names}])"
