@@ -182,11 +182,13 @@ impl Console for LiveConsole {
         }
         let read = || -> Result<_, ReadError> { Ok((reader.record(seq)?, reader.prove(seq)?)) };
         let (line, proof) = read().map_err(failed)?;
+        let proof: serde_json::Value =
+            serde_json::from_slice(&proof.to_json().map_err(failed)?).map_err(failed)?;
         let (segment, _) = reader.locate(seq).map_err(failed)?;
         let manifest = reader.manifest(segment).map_err(failed)?;
         Ok(json!({
             "record": String::from_utf8_lossy(&line),
-            "proof": proof.to_json(),
+            "proof": proof,
             "segment": manifest.segment,
             "line": seq.saturating_sub(manifest.first),
             "checkpoint": String::from_utf8_lossy(reader.checkpoint_bytes()),
