@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn says_what_a_policy_does() {
         let modes = |action: &str, rules: Value| {
-            PolicyText::of(json!({"spec": {"validationFailureAction": action, "rules": rules}})).modes()
+            PolicyText::of(json!({"spec": {"validationFailureAction": action, "rules": rules}}))
+                .modes()
         };
         let enforcing = json!({"validate": {"failureAction": "Enforce"}});
         assert_eq!(modes("enforce", json!([{}])), [Mode::Enforce]);

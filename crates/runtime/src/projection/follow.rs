@@ -60,8 +60,6 @@ pub fn follow(
 fn records(observed: &Observed) -> Result<Vec<Record>, FollowError> {
     (observed.first_seq()..)
         .zip(observed.lines())
-        .map(|(seq, line)| {
-            Record::parse(line).map_err(|source| FollowError::Line { seq, source })
-        })
+        .map(|(seq, line)| Record::parse(line).map_err(|source| FollowError::Line { seq, source }))
         .collect()
 }

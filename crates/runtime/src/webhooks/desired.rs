@@ -180,7 +180,8 @@ fn match_conditions(scope: &Scope) -> Vec<MatchCondition> {
 
 /// The rules name no such resource unless they name all; this holds whatever they name.
 fn bootstrap_expression() -> String {
-    let list = |words: &mut dyn Iterator<Item = &str>| words.map(quote).collect::<Vec<_>>().join(", ");
+    let list =
+        |words: &mut dyn Iterator<Item = &str>| words.map(quote).collect::<Vec<_>>().join(", ");
     let whole = |(group, name): &(&'static str, &'static str)| (*name == "*").then_some(*group);
     let single = |(_, name): &(&'static str, &'static str)| (*name != "*").then_some(*name);
     let groups = list(&mut PROTECTED.iter().filter_map(whole));

@@ -19,9 +19,7 @@ use proofstream_runtime::recorder::Recorder;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::console::{
-    Console, ConsoleError, ControlCard, ExportAsk, Health, LedgerStatus,
-};
+use super::console::{Console, ConsoleError, ControlCard, ExportAsk, Health, LedgerStatus};
 
 /// How long the record of an export may take to become durable.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
@@ -222,11 +220,14 @@ impl Console for LiveConsole {
         let spool = tempfile::tempdir_in(&self.0.spool).map_err(failed)?;
         let place = spool.path().join("bundle");
         let mut sink = DirectorySink::new(&place).map_err(failed)?;
-        let summary = export(&ledger, &self.0.catalog, &request, &signer, &mut sink).map_err(
-            |error| {
-                if error.is_bad_input() { ConsoleError::Bad(error.to_string()) } else { failed(error) }
-            },
-        )?;
+        let summary =
+            export(&ledger, &self.0.catalog, &request, &signer, &mut sink).map_err(|error| {
+                if error.is_bad_input() {
+                    ConsoleError::Bad(error.to_string())
+                } else {
+                    failed(error)
+                }
+            })?;
         sink.publish().map_err(failed)?;
         archive(&place, out).map_err(failed)?;
         let entry = Entry::new(&summary.record, Vec::new()).map_err(failed)?;

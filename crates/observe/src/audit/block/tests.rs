@@ -181,30 +181,30 @@ fn real_refusals_are_recognised() {
     assert_eq!(
         found,
         [
-        "psa create PodSecurity Create restricted:latest \"psa-refused\" 0",
-        "psa create PodSecurity Create restricted:latest \"psa-q5qss\" 0",
-        "vap create ValidatingAdmissionPolicy Create no-host-network \"vap-refused\" 0",
-        "ours create Proofstream Create hardened \"\" 1",
-        "kyverno create Kyverno Create disallow-privileged-containers \"\" 0",
-        "gatekeeper create Gatekeeper Create ns-must-have-owner,psp-privileged-container \"\" 0",
-        "other create OtherWebhook Create deny.example.com \"\" 0",
-        "closed create failed closed closed.example.com",
-        "open create -",
-        "ours create -",
-        // A dry run that says so in its body alone: only our decision tells it from the next.
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours deletecollection Proofstream Delete hardened \"\" 1",
-        // kubectl tries a WebSocket first, then SPDY; each is refused at two stages.
-        "ours get -",
-        "ours get Proofstream Connect hardened \"\" 1",
-        "ours create -",
-        "ours create Proofstream Connect hardened \"\" 1",
-        "psa create -",
-        "psa create -",
-    ]
+            "psa create PodSecurity Create restricted:latest \"psa-refused\" 0",
+            "psa create PodSecurity Create restricted:latest \"psa-q5qss\" 0",
+            "vap create ValidatingAdmissionPolicy Create no-host-network \"vap-refused\" 0",
+            "ours create Proofstream Create hardened \"\" 1",
+            "kyverno create Kyverno Create disallow-privileged-containers \"\" 0",
+            "gatekeeper create Gatekeeper Create ns-must-have-owner,psp-privileged-container \"\" 0",
+            "other create OtherWebhook Create deny.example.com \"\" 0",
+            "closed create failed closed closed.example.com",
+            "open create -",
+            "ours create -",
+            // A dry run that says so in its body alone: only our decision tells it from the next.
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours deletecollection Proofstream Delete hardened \"\" 1",
+            // kubectl tries a WebSocket first, then SPDY; each is refused at two stages.
+            "ours get -",
+            "ours get Proofstream Connect hardened \"\" 1",
+            "ours create -",
+            "ours create Proofstream Connect hardened \"\" 1",
+            "psa create -",
+            "psa create -",
+        ]
     );
 }
 
