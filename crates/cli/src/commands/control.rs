@@ -1,6 +1,5 @@
 //! `proofstream control`: what the catalog claims, and by what.
 
-
 use clap::{Args, Subcommand};
 use proofstream_catalog::{Catalog, Control, Mapping, Planned};
 use proofstream_model::RequirementId;
