@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::files::{Access, EntryKind, Files, RawFile, SystemFiles};
 use super::{AppendFile, Storage};
 
-/// How far ahead of what is appended a file is filled with zeros: syncing bytes inside a file's length and written
-/// blocks needs no flush of the file system's own journal, which costs more than the bytes do.
-const PREPARED: u64 = 1 << 20;
+/// How far ahead of what is appended a file is filled with zeros: syncing bytes inside a file's length
+/// and written blocks needs no flush of the file system's own journal, which costs more than the
+/// bytes do.
+const PREPARED: usize = 1 << 20;
 
 /// Folders remembered as durable; past this many all are forgotten and synced once more when used.
 const REMEMBERED_FOLDERS: usize = 4096;
@@ -26,6 +27,7 @@ const TEMPORARY: &str = ".tmp";
 pub struct Directory {
     root: PathBuf,
     access: Access,
+    prepared: usize,
     files: Arc<dyn Files>,
     /// Folders (relative) known to be durable in their parents.
     durable_folders: Mutex<HashSet<PathBuf>>,
@@ -48,10 +50,18 @@ impl Directory {
         Self {
             root: root.into(),
             access,
+            prepared: PREPARED,
             files,
             durable_folders: Mutex::new(HashSet::new()),
             temporary_number: AtomicU64::new(0),
         }
+    }
+
+    /// How many bytes of a file that is appended to are made ready beyond what is appended.
+    #[must_use]
+    pub fn prepare(mut self, bytes: usize) -> Self {
+        self.prepared = bytes;
+        self
     }
 
     /// The folder everything is in.
@@ -227,7 +237,7 @@ impl Storage for Directory {
         let folder = self.make_folder_of(path)?;
         let file = self.files.create(&place, self.access)?;
         self.files.sync_folder(&folder)?;
-        Ok(Box::new(Appending { file, end: 0, prepared: 0 }))
+        Ok(Box::new(Appending { file, end: 0, ready: 0, ahead: self.prepared }))
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn Send>> {
@@ -250,19 +260,19 @@ impl Storage for Directory {
 struct Appending {
     file: Box<dyn RawFile>,
     end: u64,
-    prepared: u64,
+    /// Up to where the file has blocks.
+    ready: u64,
+    ahead: usize,
 }
 
 impl AppendFile for Appending {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let length = u64::try_from(bytes.len()).map_err(io::Error::other)?;
-        let end = self.end.saturating_add(length);
-        if end > self.prepared {
-            let target = end.saturating_add(PREPARED);
-            let zeros = usize::try_from(target.saturating_sub(end)).map_err(io::Error::other)?;
-            // A full disk may still have room for the bytes themselves: the preparation may fail, they may not.
-            self.prepared = match self.file.write_at(end, &vec![0; zeros]) {
-                Ok(()) => target,
+        let end = self.end.saturating_add(bytes.len() as u64);
+        if end > self.ready {
+            // A full disk may still have room for the bytes themselves: the preparation may fail,
+            // they may not.
+            self.ready = match self.file.write_at(end, &vec![0; self.ahead]) {
+                Ok(()) => end.saturating_add(self.ahead as u64),
                 Err(_) => end,
             };
         }
@@ -286,5 +296,59 @@ fn check_path(path: &str) -> io::Result<()> {
             io::ErrorKind::InvalidInput,
             format!("`{}` is not a storage path", path.escape_debug()),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_written_once_replaced_listed_and_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::new(folder.path().join("a/b"));
+        assert_eq!(storage.list("").unwrap(), Vec::<String>::new());
+        assert_eq!(storage.read("x/y").unwrap(), None);
+        storage.write_new("x/y", b"one").unwrap();
+        let again = storage.write_new("x/y", b"two").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        storage.replace("x/y", b"three").unwrap();
+        storage.replace("z", b"four").unwrap();
+        assert_eq!(storage.read("x/y").unwrap().as_deref(), Some(&b"three"[..]));
+        // A path through a file names nothing.
+        assert_eq!(storage.read("z/y").unwrap(), None);
+        assert_eq!(storage.list("").unwrap(), ["x/y", "z"]);
+        assert_eq!(storage.list("x/").unwrap(), ["x/y"]);
+        storage.rename("x", "old/x").unwrap();
+        assert_eq!(storage.rename("x", "w").unwrap_err().kind(), io::ErrorKind::NotFound);
+        storage.remove("z").unwrap();
+        storage.remove("z").unwrap();
+        assert_eq!(storage.list("").unwrap(), ["old/x/y"]);
+        storage.write_new("x/y", b"anew").unwrap();
+    }
+
+    #[test]
+    fn paths_do_not_leave_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::new(folder.path());
+        for path in ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".tmp/x", "a\\b"] {
+            let error = storage.replace(path, b"x").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_private_is_the_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::private(folder.path().join("private"));
+        storage.replace("keys/log.key", b"secret").unwrap();
+        storage.open_append("wal/1.log").unwrap().append(b"record").unwrap();
+        for (path, mode) in
+            [("", 0o700), ("keys", 0o700), ("keys/log.key", 0o600), ("wal/1.log", 0o600)]
+        {
+            let metadata = std::fs::metadata(storage.root().join(path)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, mode, "{path}");
+        }
     }
 }

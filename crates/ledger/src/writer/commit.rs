@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::options::{Event, Limits};
 use super::seal::{Job, Sealer};
 use super::shared::{Batch, Ending, SealPromise, Shared, Work};
-use super::ticket::{Appended, NotDurable};
+use super::ticket::Appended;
 use crate::record::{self, Parts};
 use crate::wal::{self, AppendFailure, Group, Log, Owner};
 
 /// How long the thread sleeps when nothing is due.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 /// The first pause after a failure; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause after a failure.
@@ -46,18 +46,29 @@ pub(super) struct Segment {
     not_before: Option<Duration>,
 }
 
+/// Tells everyone who waits that the thread has ended, even where it panicked.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.stop("it failed");
+    }
+}
+
 /// The writer is to end and cannot write what waits.
 struct GaveUp;
 
 impl Committer {
     /// Runs until the writer is to end, and whatever happens tells everyone who waits.
     pub(super) fn run(mut self) {
+        let farewell = Farewell(Arc::clone(&self.shared));
         let ending = self.work();
         let reason = match ending {
             Ok(()) => "it was closed",
             Err(GaveUp) => "the write-ahead log could not be written",
         };
         self.shared.stop(reason);
+        drop(farewell);
         for seal in self.segment.seals.drain(..) {
             seal.resolve(Err(reason.to_owned()));
         }
@@ -113,10 +124,7 @@ impl Committer {
     /// Writes a group until it is durable, then acknowledges it.
     fn commit(&mut self, mut batches: Vec<Batch>) -> Result<(), GaveUp> {
         let time = self.shared.options.clock.now();
-        let (group, failed) = self.compose(&mut batches, time);
-        for batch in failed {
-            batch.promise.resolve(Err(NotDurable));
-        }
+        let group = self.compose(&mut batches, time);
         if group.count() == 0 {
             return Ok(());
         }
@@ -129,10 +137,8 @@ impl Committer {
         } else {
             self.write(&mut group)
         };
-        if written.is_err() {
-            batches.iter().for_each(|batch| batch.promise.resolve(Err(NotDurable)));
-            return Err(GaveUp);
-        }
+        // Batches that are dropped unacknowledged say so.
+        written?;
         let mut seq = group.first();
         let firsts: Vec<u64> = batches
             .iter()
@@ -154,9 +160,8 @@ impl Committer {
     }
 
     /// The lines of a group. Batches that make no lines are taken out.
-    fn compose(&self, batches: &mut Vec<Batch>, time: crate::time::Time) -> (Group, Vec<Batch>) {
+    fn compose(&self, batches: &mut Vec<Batch>, time: crate::time::Time) -> Group {
         let mut group = Group::new(self.next_seq);
-        let mut failed = Vec::new();
         let mut whole = Vec::with_capacity(batches.len());
         for batch in batches.drain(..) {
             let lines: Result<Vec<_>, _> = (0_u64..)
@@ -177,16 +182,15 @@ impl Committer {
                 .collect();
             // INVARIANT: drafts were composed once with the longest numbers when they were taken
             // in, so this fails for none of them.
-            match lines {
-                Ok(lines) => {
-                    lines.iter().for_each(|line| group.push(line));
-                    whole.push(batch);
+            if let Ok(lines) = lines {
+                for line in &lines {
+                    group.push(line);
                 }
-                Err(_) => failed.push(batch),
+                whole.push(batch);
             }
         }
         *batches = whole;
-        (group, failed)
+        group
     }
 
     fn write(&mut self, group: &mut Group) -> Result<(), GaveUp> {
@@ -277,9 +281,7 @@ impl Committer {
             self.sealer.push(Job { paths: Vec::new(), groups: Vec::new(), promises });
             return true;
         }
-        let number = self.log.number().saturating_add(1);
-        let storage = &*self.shared.options.private;
-        match Log::create(storage, self.owner, number, self.next_seq) {
+        match self.next_log() {
             Ok(log) => {
                 let old = std::mem::replace(&mut self.log, log);
                 let sealed = std::mem::take(&mut self.segment);
@@ -294,12 +296,28 @@ impl Committer {
                 self.shared.say(&Event::LogUnavailable { error: error.to_string() });
                 self.segment.not_before = Some(self.now().saturating_add(LONGEST_PAUSE));
                 if self.shared.ending().is_some() {
+                    // It was tried often enough: the records stay written ahead.
                     let reason = error.to_string();
                     for seal in self.segment.seals.drain(..) {
                         seal.resolve(Err(reason.clone()));
                     }
                 }
                 false
+            }
+        }
+    }
+
+    /// Makes the next file; tried again at once only where there is no later.
+    fn next_log(&self) -> std::io::Result<Log> {
+        let number = self.log.number().saturating_add(1);
+        let mut attempts = 1;
+        loop {
+            let storage = &*self.shared.options.private;
+            match Log::create(storage, self.owner, number, self.next_seq) {
+                Err(_) if self.shared.ending().is_some() && attempts < LAST_ATTEMPTS => {
+                    attempts += 1;
+                }
+                outcome => return outcome,
             }
         }
     }
@@ -313,7 +331,11 @@ impl Segment {
                 && self.bytes.saturating_add(group.size()) <= limits.segment_bytes
     }
 
-    fn add(&mut self, group: Arc<Group>, now: Duration) {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.iter()
+    }
+
+    pub(super) fn add(&mut self, group: Arc<Group>, now: Duration) {
         self.records = self.records.saturating_add(group.count());
         self.bytes = self.bytes.saturating_add(group.size());
         self.since.get_or_insert(now);

@@ -37,8 +37,11 @@ impl Edge {
                 if width == 0 { Vec::new() } else { read_hashes(ledger, level, index, width)? };
             levels.push(Row { index, hashes });
         }
-        let entries =
-            if size % FULL == 0 { Vec::new() } else { read_entries(ledger, size, size - 1)? };
+        let entries = if size.is_multiple_of(FULL) {
+            Vec::new()
+        } else {
+            read_entries(ledger, size, size - 1)?
+        };
         Ok(Self { frontier, entries, levels })
     }
 
@@ -100,12 +103,12 @@ impl Edge {
     /// The folders of partial tiles that the full ones of this size make superfluous.
     pub(super) fn superfluous(&self) -> Vec<String> {
         let mut folders = Vec::new();
-        if self.size() % FULL == 0 && self.size() > 0 {
+        if self.size().is_multiple_of(FULL) && self.size() > 0 {
             folders.push(format!("{}.p", tile::entries_path(self.size() / FULL - 1, FULL)));
         }
         for (level, row) in (0_u32..).zip(&self.levels) {
             let just_filled = row.hashes.len() as u64 == FULL;
-            if just_filled && self.size() % (1_u64 << (8 * (level + 1)).min(63)) == 0 {
+            if just_filled && self.size().is_multiple_of(1_u64 << (8 * (level + 1)).min(63)) {
                 folders.push(format!("{}.p", tile::path(level, row.index, FULL)));
             }
         }
@@ -116,7 +119,8 @@ impl Edge {
 impl Nodes for Edge {
     fn node(&self, level: u32, index: u64) -> Result<Hash, NodeError> {
         let absent = NodeError::Absent { level, index };
-        let row = (level % 8 == 0)
+        let row = level
+            .is_multiple_of(8)
             .then(|| self.levels.get(usize::try_from(level / 8).unwrap_or(usize::MAX)))
             .flatten();
         let place = row.and_then(|row| {
@@ -201,13 +205,53 @@ fn full_root(hashes: &[Hash]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Directory;
+    use crate::storage::AppendFile;
     use crate::tree;
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::sync::Mutex;
+
+    /// Files in memory: thousands of tiles on a real disk would take long.
+    #[derive(Default)]
+    struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+    impl Storage for Memory {
+        fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+            Ok(self.0.lock().unwrap().get(path).cloned())
+        }
+
+        fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+            let files = self.0.lock().unwrap();
+            let below = format!("{prefix}/");
+            Ok(files.keys().filter(|path| path.starts_with(&below)).cloned().collect())
+        }
+
+        fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+            self.replace(path, bytes)
+        }
+
+        fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+            self.0.lock().unwrap().insert(path.to_owned(), bytes.to_vec());
+            Ok(())
+        }
+
+        fn remove(&self, path: &str) -> io::Result<()> {
+            self.0.lock().unwrap().remove(path);
+            Ok(())
+        }
+
+        fn open_append(&self, _: &str) -> io::Result<Box<dyn AppendFile>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn lock(&self, _: &str) -> io::Result<Box<dyn Send>> {
+            Ok(Box::new(()))
+        }
+    }
 
     #[test]
     fn growing_and_loading_agree_with_a_tree_held_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Directory::new(folder.path());
+        let storage = Memory::default();
         let mut whole = tree::Tree::new();
         let mut edge = Edge::load(&storage, 0).unwrap();
         for number in 0..530_u64 {

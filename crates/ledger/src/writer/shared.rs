@@ -70,6 +70,13 @@ pub(super) struct Batch {
     pub(super) promise: Arc<Promise>,
 }
 
+impl Drop for Batch {
+    /// Whatever becomes of it, whoever waits is told; after an acknowledgement this changes nothing.
+    fn drop(&mut self) {
+        self.promise.resolve(Err(NotDurable));
+    }
+}
+
 /// How the writer is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -220,7 +227,7 @@ impl Shared {
             return Err(AppendError::Stopped);
         }
         match admission.losses.get_mut(source) {
-            Some(earlier) => earlier.merge(loss),
+            Some(earlier) => earlier.merge(&loss),
             None => {
                 admission.losses.insert(source.to_owned(), loss);
             }
@@ -228,14 +235,6 @@ impl Shared {
         drop(admission);
         self.work.notify_one();
         Ok(())
-    }
-
-    /// Takes a batch of the writer's own in, whether there is room or not.
-    pub(super) fn push_own(&self, drafts: Vec<Draft>) -> Ticket {
-        let bytes = drafts.iter().map(|draft| draft.body.len()).sum();
-        let ticket = lock(&self.admission).push(&super::source::LEDGER.into(), drafts, bytes);
-        self.work.notify_one();
-        ticket
     }
 
     pub(super) fn request_seal(&self) -> Arc<SealPromise> {
@@ -377,9 +376,7 @@ impl Shared {
         let batches = std::mem::take(&mut admission.batches);
         let seals = std::mem::take(&mut admission.seals);
         drop(admission);
-        for batch in batches {
-            batch.promise.resolve(Err(NotDurable));
-        }
+        drop(batches);
         for seal in seals {
             seal.resolve(Err(reason.to_owned()));
         }

@@ -38,7 +38,8 @@ impl Clock for StepClock {
 pub(crate) type Promised = BTreeMap<(String, u64), Vec<(u64, Vec<u8>)>>;
 
 pub(crate) fn storage(disk: &Disk, place: &str) -> Arc<dyn Storage> {
-    Arc::new(Directory::with_files(place, Access::Private, Arc::new(disk.clone())))
+    let files = Arc::new(disk.clone());
+    Arc::new(Directory::with_files(place, Access::Private, files).prepare(2048))
 }
 
 pub(crate) fn options(disk: &Disk) -> WriterOptions {
@@ -46,7 +47,7 @@ pub(crate) fn options(disk: &Disk) -> WriterOptions {
         WriterOptions::new(CLUSTER, storage(disk, "/data/private"), storage(disk, "/guard"));
     options.clock = Arc::new(StepClock(AtomicI64::new(0), Instant::now()));
     options.limits =
-        Limits { seal_after: Duration::from_secs(3600), segment_records: 40, ..Limits::default() };
+        Limits { seal_after: Duration::from_hours(1), segment_records: 40, ..Limits::default() };
     options
 }
 
