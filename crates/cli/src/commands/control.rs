@@ -73,7 +73,7 @@ fn list(command: &List, console: &mut Console) -> Result<ExitCode, Failure> {
             let controls: Result<Vec<Value>, Failure> =
                 controls.iter().map(|(control, mappings)| as_json(control, mappings)).collect();
             let text = serde_json::to_string_pretty(&json!({ "controls": controls? }));
-            writeln!(console.out(), "{}", text.map_err(unwritable)?)?;
+            writeln!(console.out(), "{}", text.map_err(|error| unwritable(&error))?)?;
         }
         Format::Table => table(&controls, console)?,
     }
@@ -110,7 +110,7 @@ fn show(command: &Show, console: &mut Console) -> Result<ExitCode, Failure> {
     match command.output {
         Format::Json => {
             let text = serde_json::to_string_pretty(&as_json(control, &mappings)?);
-            writeln!(console.out(), "{}", text.map_err(unwritable)?)?;
+            writeln!(console.out(), "{}", text.map_err(|error| unwritable(&error))?)?;
         }
         Format::Table => page(&catalog, control, &mappings, console)?,
     }
@@ -184,7 +184,7 @@ fn or_none(names: &[String]) -> String {
 }
 
 fn as_json(control: &Control, mappings: &[&Mapping]) -> Result<Value, Failure> {
-    let mut value = serde_json::to_value(control).map_err(unwritable)?;
+    let mut value = serde_json::to_value(control).map_err(|error| unwritable(&error))?;
     if let Some(object) = value.as_object_mut() {
         let parts = mappings
             .iter()
@@ -195,6 +195,6 @@ fn as_json(control: &Control, mappings: &[&Mapping]) -> Result<Value, Failure> {
     Ok(value)
 }
 
-fn unwritable(error: serde_json::Error) -> Failure {
+fn unwritable(error: &serde_json::Error) -> Failure {
     Failure::not_evaluated(format!("the output cannot be written: {error}"))
 }

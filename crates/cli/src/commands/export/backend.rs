@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 
 /// How long the record of an export may take to become durable.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Something that can make a bundle and record that it did.
 pub(super) trait ExportBackend {
@@ -85,7 +85,8 @@ impl<'a> DataFolder<'a> {
             Arc::new(Directory::private(place("private"))),
             Arc::new(Directory::private(place("guard"))),
         );
-        let (writer, _) = Writer::open(Arc::clone(&ledger), options).map_err(not_opened)?;
+        let (writer, _) =
+            Writer::open(Arc::clone(&ledger), options).map_err(|error| not_opened(&error))?;
         Ok((writer, ledger))
     }
 }
@@ -136,7 +137,7 @@ fn unreadable(message: &str) -> Failure {
     Failure::not_evaluated(format!("the ledger cannot be read: {message}"))
 }
 
-fn not_opened(error: OpenError) -> Failure {
+fn not_opened(error: &OpenError) -> Failure {
     let locked = matches!(error, OpenError::Locked { .. });
     let failure = Failure::not_evaluated(error.to_string());
     if locked {
