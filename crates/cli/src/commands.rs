@@ -4,7 +4,6 @@ mod completions;
 mod policy;
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use clap::{Parser, Subcommand, ValueEnum};
 

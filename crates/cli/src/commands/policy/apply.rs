@@ -36,7 +36,7 @@ Exits with 1 if any rule fails, 2 for input that cannot be used, 3 if a rule cou
 Examples:
   proofstream policy apply policies/ --resource deploy.yaml
   kubectl get pods -A -o yaml | proofstream policy apply policies/ --resource -")]
-pub(super) struct Apply {
+pub(crate) struct Apply {
     /// Policies: files, or folders of them.
     #[arg(required = true, value_name = "POLICY")]
     policies: Vec<PathBuf>,
@@ -84,8 +84,7 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
-    let defaults =
-        if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
+    let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
     let circumstances = Circumstances { values, exceptions, user, defaults, now: Timestamp::now() };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
