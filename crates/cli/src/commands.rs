@@ -7,7 +7,6 @@ mod export;
 mod policy;
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use clap::{Parser, Subcommand, ValueEnum};
 

@@ -198,7 +198,14 @@ fn violates_already(
 ) -> bool {
     let request = judgement.request;
     let Some(old) = &request.old_object else { return false };
-    let before = Request { object: Some(old.clone()), old_object: None, ..request.clone() };
+    // The old object is judged as it was when it came in: it did not break a rule that is against
+    // updates as such.
+    let before = Request {
+        operation: Operation::Create,
+        object: Some(old.clone()),
+        old_object: None,
+        ..request.clone()
+    };
     let target = Target::new(&before);
     if !is_about(at.policy, at.rule, &target, &before) {
         return false;
