@@ -1,3 +1,4 @@
 //! The loop: observe, judge, record
 
+pub mod ingest;
 pub mod projection;
