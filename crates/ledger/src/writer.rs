@@ -74,8 +74,8 @@ pub struct Writer {
     sealer: Arc<Sealer>,
     keys: Arc<Mutex<keys::LogKeys>>,
     export_key: SigningKey,
-    threads: Vec<thread::JoinHandle<()>>,
-    locks: Vec<Box<dyn Send>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    locks: Mutex<Vec<Box<dyn Send>>>,
 }
 
 impl Writer {
@@ -191,43 +191,42 @@ impl Writer {
     }
 
     /// Replaces the log's key: a `key` record, in the old key's name, announces the new one, and the
-    /// checkpoint that covers it is signed by both. Returns the new public key.
+    /// next seal's checkpoint, the first to cover that record, is signed by both. Returns the new
+    /// public key; it signs alone from the seal after that.
     pub fn rotate_log_key(&self) -> Result<VerifierKey, RotateError> {
         let options = &self.shared.options;
         let key = keys::generate(&*options.random).map_err(RotateError::Random)?;
         let public_key = keys::base64(key.verifying_key().as_bytes());
-        {
-            let mut keys = lock(&self.keys);
-            if keys.next.is_some() {
-                return Err(RotateError::UnderWay);
-            }
-            let path = keys::NEXT_PATH;
-            let storage = |source| RotateError::Storage { path: path.to_owned(), source };
-            keys::write(&*options.private, path, &key).map_err(storage)?;
-            let signer = keys::signer(&keys.origin, &key)
-                .map_err(|error| storage(std::io::Error::other(error.to_string())))?;
-            keys.next = Some(signer);
+        let mut keys = lock(&self.keys);
+        if keys.next.is_some() {
+            return Err(RotateError::UnderWay);
         }
-        self.append_own("key", &KeyBody { public_key, r#use: "log" })?;
-        self.seal()?;
-        Ok(self.log_key())
+        let announced = keys.announce(&*options.private, &key).map_err(RotateError::Keep)?;
+        // INVARIANT: the sealing thread needs this lock before it can look for the record.
+        match self.append_own("key", &KeyBody { public_key, r#use: "log" }) {
+            Ok(_) => Ok(announced),
+            Err(error) => {
+                keys.withdraw(&*options.private).map_err(RotateError::Keep)?;
+                Err(error.into())
+            }
+        }
     }
 
-    /// Takes nothing in any more, writes and seals everything, ends. On an error what was
-    /// acknowledged is in the write-ahead log, for the next start.
-    pub fn close(mut self) -> Result<Checkpoint, SealError> {
+    /// Takes nothing in any more, writes and seals everything, ends, and gives the lock back. On an
+    /// error what was acknowledged is in the write-ahead log, for the next start.
+    pub fn close(&self) -> Result<Checkpoint, SealError> {
         let promise = self.shared.end(Ending::Close);
         self.join();
         promise.wait(Duration::ZERO)
     }
 
-    fn join(&mut self) {
-        for thread in self.threads.drain(..) {
+    fn join(&self) {
+        for thread in lock(&self.threads).drain(..) {
             // A thread that panicked has told everyone who waits when it was unwound.
             let _ = thread.join();
             self.sealer.finish();
         }
-        self.locks.clear();
+        lock(&self.locks).clear();
     }
 }
 

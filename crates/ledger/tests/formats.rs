@@ -1,5 +1,12 @@
 //! Round trips of every format, and the formats against files that another program wrote.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what went wrong by panicking"
+)]
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -45,11 +52,11 @@ fn roots_and_proofs_agree_with_the_definition_for_every_small_tree() {
         assert_eq!(tree.root(), expected);
         assert_eq!(frontier.root(), expected);
         assert_eq!(Frontier::load(&tree, size as u64).unwrap().root(), expected);
-        for index in 0..size {
+        for (index, leaf) in leaves.iter().enumerate().take(size) {
             let proof = tree.inclusion_proof(index as u64).unwrap();
-            verify_inclusion(&leaves[index], index as u64, size as u64, &proof, &expected).unwrap();
+            verify_inclusion(leaf, index as u64, size as u64, &proof, &expected).unwrap();
             let other = verify_inclusion(
-                &leaves[index],
+                leaf,
                 (index as u64 + 1) % size as u64,
                 size as u64,
                 &proof,
@@ -185,10 +192,10 @@ fn keys_checkpoints_and_notes_round_trip() {
     assert_eq!(&key, signer.verifier());
     let checkpoint = Checkpoint { origin, size: 12, root: leaf_hash(b"x") };
     let bytes = checkpoint.sign(&[&signer]).unwrap();
-    let signed = SignedCheckpoint::parse(&bytes).unwrap();
-    assert_eq!(signed.verify(&key).unwrap(), &checkpoint);
+    let note = SignedCheckpoint::parse(&bytes).unwrap();
+    assert_eq!(note.verify(&key).unwrap(), &checkpoint);
     let stranger = Signer::new(key.name(), &[8; 32]).unwrap();
-    assert!(signed.verify(stranger.verifier()).is_err());
+    assert!(note.verify(stranger.verifier()).is_err());
     let forged = String::from_utf8(bytes).unwrap().replace("\n12\n", "\n13\n");
     let forged = SignedCheckpoint::parse(forged.as_bytes()).unwrap();
     assert!(forged.verify(&key).unwrap_err().to_string().contains("does not hold"));

@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::files::{Access, EntryKind, Files, RawFile, SystemFiles};
 use super::{AppendFile, Storage};
 
-/// How far ahead of what is appended a file is filled with zeros: syncing bytes inside a file's length and written
-/// blocks needs no flush of the file system's own journal, which costs more than the bytes do.
-const PREPARED: u64 = 1 << 20;
+/// How far ahead of what is appended a file is filled with zeros: syncing bytes inside a file's length
+/// and written blocks needs no flush of the file system's own journal, which costs more than the
+/// bytes do.
+const PREPARED: usize = 1 << 20;
 
 /// Folders remembered as durable; past this many all are forgotten and synced once more when used.
 const REMEMBERED_FOLDERS: usize = 4096;
@@ -26,6 +27,7 @@ const TEMPORARY: &str = ".tmp";
 pub struct Directory {
     root: PathBuf,
     access: Access,
+    prepared: usize,
     files: Arc<dyn Files>,
     /// Folders (relative) known to be durable in their parents.
     durable_folders: Mutex<HashSet<PathBuf>>,
@@ -48,10 +50,18 @@ impl Directory {
         Self {
             root: root.into(),
             access,
+            prepared: PREPARED,
             files,
             durable_folders: Mutex::new(HashSet::new()),
             temporary_number: AtomicU64::new(0),
         }
+    }
+
+    /// How many bytes of a file that is appended to are made ready beyond what is appended.
+    #[must_use]
+    pub fn prepare(mut self, bytes: usize) -> Self {
+        self.prepared = bytes;
+        self
     }
 
     /// The folder everything is in.
@@ -227,7 +237,7 @@ impl Storage for Directory {
         let folder = self.make_folder_of(path)?;
         let file = self.files.create(&place, self.access)?;
         self.files.sync_folder(&folder)?;
-        Ok(Box::new(Appending { file, end: 0, prepared: 0 }))
+        Ok(Box::new(Appending { file, end: 0, ready: 0, ahead: self.prepared }))
     }
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn Send>> {
@@ -250,19 +260,19 @@ impl Storage for Directory {
 struct Appending {
     file: Box<dyn RawFile>,
     end: u64,
-    prepared: u64,
+    /// Up to where the file has blocks.
+    ready: u64,
+    ahead: usize,
 }
 
 impl AppendFile for Appending {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let length = u64::try_from(bytes.len()).map_err(io::Error::other)?;
-        let end = self.end.saturating_add(length);
-        if end > self.prepared {
-            let target = end.saturating_add(PREPARED);
-            let zeros = usize::try_from(target.saturating_sub(end)).map_err(io::Error::other)?;
-            // A full disk may still have room for the bytes themselves: the preparation may fail, they may not.
-            self.prepared = match self.file.write_at(end, &vec![0; zeros]) {
-                Ok(()) => target,
+        let end = self.end.saturating_add(bytes.len() as u64);
+        if end > self.ready {
+            // A full disk may still have room for the bytes themselves: the preparation may fail,
+            // they may not.
+            self.ready = match self.file.write_at(end, &vec![0; self.ahead]) {
+                Ok(()) => end.saturating_add(self.ahead as u64),
                 Err(_) => end,
             };
         }

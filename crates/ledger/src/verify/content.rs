@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::{Report, VerifyError};
@@ -35,14 +36,18 @@ pub(crate) struct Content<'a> {
     erased_segments: HashSet<String>,
     blobs: u64,
     missing_by_design: bool,
+    /// Bodies are parsed only where one of these stands in them.
+    blob_key: Finder<'static>,
+    base64_key: Finder<'static>,
 }
 
 impl<'a> Content<'a> {
-    /// In a bundle blobs may be left out (`may_lack_blobs`); in a ledger one is there or erased.
+    /// For a ledger, in which a blob is there or erased.
     pub(crate) fn of_ledger(storage: &'a dyn Storage) -> Self {
         Self::new(storage, false)
     }
 
+    /// For a bundle, which may leave blobs out.
     pub(crate) fn of_bundle(storage: &'a dyn Storage) -> Self {
         Self::new(storage, true)
     }
@@ -57,6 +62,8 @@ impl<'a> Content<'a> {
             erased_segments: HashSet::new(),
             blobs: 0,
             missing_by_design,
+            blob_key: Finder::new("\"blob\":\""),
+            base64_key: Finder::new("\"raw_b64\":"),
         }
     }
 
@@ -79,7 +86,8 @@ impl<'a> Content<'a> {
         let kind = envelope.kind.as_ref();
         let known = matches!(kind, "erasure" | "key" | "source" | "gap");
         let body = envelope.body;
-        if !known && !body.contains("\"blob\":\"") && !body.contains("\"raw_b64\":") {
+        let holds = |key: &Finder<'_>| key.find(body.as_bytes()).is_some();
+        if !known && !holds(&self.blob_key) && !holds(&self.base64_key) {
             return Ok(None);
         }
         let place = format!("seq {}", envelope.seq);

@@ -42,11 +42,11 @@ impl Order {
         report: &mut Report,
     ) {
         self.records += 1;
-        let place = format!("seq {}", envelope.seq);
         if envelope.seq != expected_seq {
-            report.fail(place.as_str(), format!("stands where seq {expected_seq} belongs"));
+            let place = format!("seq {}", envelope.seq);
+            report.fail(place, format!("stands where seq {expected_seq} belongs"));
         }
-        self.follow(&place, envelope, report);
+        self.follow(envelope, report);
         let Some(body) = body else { return };
         let text = |key| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         match envelope.kind.as_ref() {
@@ -64,11 +64,12 @@ impl Order {
         }
     }
 
-    fn follow(&mut self, place: &str, envelope: &Envelope<'_>, report: &mut Report) {
+    fn follow(&mut self, envelope: &Envelope<'_>, report: &mut Report) {
         let (epoch, number) = (envelope.source_epoch, envelope.source_seq);
         let source = envelope.source.as_ref();
         let Some(position) = self.sources.get_mut(source) else {
             if number != 0 && self.losses == 0 {
+                let place = format!("seq {}", envelope.seq);
                 report.fail(place, format!("source `{source}` begins with source_seq {number}"));
             }
             if epoch > 1 && self.losses == 0 {
@@ -84,7 +85,7 @@ impl Order {
         let begins = epoch > last && (!whole || (epoch == last.saturating_add(1) && number == 0));
         if !continues && !begins {
             report.fail(
-                place,
+                format!("seq {}", envelope.seq),
                 format!(
                     "source `{source}` goes from epoch {last} to {epoch} with source_seq {number} \
                      where {next} (or 0 in a new epoch) belongs"

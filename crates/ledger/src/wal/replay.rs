@@ -211,9 +211,10 @@ impl WalFile {
         }
     }
 
-    /// Splits off what belongs to the next file's segment, and holds that the rest is whole.
-    fn split_at(&mut self, limit: u64) -> Result<Vec<Group>, WalError> {
-        if self.end() < limit {
+    /// Splits off what belongs to the next file's segment, and holds that the rest is whole. What is
+    /// sealed may be missing: a file that could not be removed may stand before the next but one.
+    fn split_at(&mut self, limit: u64, sealed: u64) -> Result<Vec<Group>, WalError> {
+        if self.end().max(sealed) < limit {
             let (path, offset) = (self.path.clone(), self.end_offset());
             return Err(match self.tail {
                 Tail::Corrupt { .. } => WalError::Corrupt { path, offset },
@@ -240,20 +241,16 @@ impl Replayed {
             if let Some((groups, paths)) = left.take() {
                 file.take_over(groups, paths);
             }
-            match limit {
-                Some(limit) => {
-                    let groups = file.split_at(limit)?;
-                    if !groups.is_empty() {
-                        left = Some((groups, std::mem::take(&mut file.paths)));
-                    }
+            if let Some(limit) = limit {
+                let groups = file.split_at(limit, sealed)?;
+                if !groups.is_empty() {
+                    left = Some((groups, std::mem::take(&mut file.paths)));
                 }
-                None => {
-                    if let Tail::Corrupt { .. } = file.tail {
-                        let offset = file.end_offset();
-                        return Err(WalError::Corrupt { path: file.path, offset });
-                    }
-                    self.torn = file.torn();
-                }
+            } else if let Tail::Corrupt { .. } = file.tail {
+                let offset = file.end_offset();
+                return Err(WalError::Corrupt { path: file.path, offset });
+            } else {
+                self.torn = file.torn();
             }
             file.groups.retain(|group| group.end() > sealed);
             let Some(first) = file.groups.first() else {

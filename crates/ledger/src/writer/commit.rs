@@ -11,7 +11,7 @@ use crate::record::{self, Parts};
 use crate::wal::{self, AppendFailure, Group, Log, Owner};
 
 /// How long the thread sleeps when nothing is due.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 /// The first pause after a failure; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause after a failure.
@@ -130,7 +130,9 @@ impl Committer {
             self.write(&mut group)
         };
         if written.is_err() {
-            batches.iter().for_each(|batch| batch.promise.resolve(Err(NotDurable)));
+            for batch in &batches {
+                batch.promise.resolve(Err(NotDurable));
+            }
             return Err(GaveUp);
         }
         let mut seq = group.first();
@@ -179,7 +181,9 @@ impl Committer {
             // in, so this fails for none of them.
             match lines {
                 Ok(lines) => {
-                    lines.iter().for_each(|line| group.push(line));
+                    for line in &lines {
+                        group.push(line);
+                    }
                     whole.push(batch);
                 }
                 Err(_) => failed.push(batch),
@@ -277,9 +281,7 @@ impl Committer {
             self.sealer.push(Job { paths: Vec::new(), groups: Vec::new(), promises });
             return true;
         }
-        let number = self.log.number().saturating_add(1);
-        let storage = &*self.shared.options.private;
-        match Log::create(storage, self.owner, number, self.next_seq) {
+        match self.next_log() {
             Ok(log) => {
                 let old = std::mem::replace(&mut self.log, log);
                 let sealed = std::mem::take(&mut self.segment);
@@ -294,12 +296,28 @@ impl Committer {
                 self.shared.say(&Event::LogUnavailable { error: error.to_string() });
                 self.segment.not_before = Some(self.now().saturating_add(LONGEST_PAUSE));
                 if self.shared.ending().is_some() {
+                    // It was tried often enough: the records stay written ahead.
                     let reason = error.to_string();
                     for seal in self.segment.seals.drain(..) {
                         seal.resolve(Err(reason.clone()));
                     }
                 }
                 false
+            }
+        }
+    }
+
+    /// Makes the next file; tried again at once only where there is no later.
+    fn next_log(&self) -> std::io::Result<Log> {
+        let number = self.log.number().saturating_add(1);
+        let mut attempts = 1;
+        loop {
+            let storage = &*self.shared.options.private;
+            match Log::create(storage, self.owner, number, self.next_seq) {
+                Err(_) if self.shared.ending().is_some() && attempts < LAST_ATTEMPTS => {
+                    attempts += 1;
+                }
+                outcome => return outcome,
             }
         }
     }
@@ -313,7 +331,11 @@ impl Segment {
                 && self.bytes.saturating_add(group.size()) <= limits.segment_bytes
     }
 
-    fn add(&mut self, group: Arc<Group>, now: Duration) {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups.iter()
+    }
+
+    pub(super) fn add(&mut self, group: Arc<Group>, now: Duration) {
         self.records = self.records.saturating_add(group.count());
         self.bytes = self.bytes.saturating_add(group.size());
         self.since.get_or_insert(now);

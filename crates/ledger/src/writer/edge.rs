@@ -37,8 +37,11 @@ impl Edge {
                 if width == 0 { Vec::new() } else { read_hashes(ledger, level, index, width)? };
             levels.push(Row { index, hashes });
         }
-        let entries =
-            if size % FULL == 0 { Vec::new() } else { read_entries(ledger, size, size - 1)? };
+        let entries = if size.is_multiple_of(FULL) {
+            Vec::new()
+        } else {
+            read_entries(ledger, size, size - 1)?
+        };
         Ok(Self { frontier, entries, levels })
     }
 
@@ -100,12 +103,12 @@ impl Edge {
     /// The folders of partial tiles that the full ones of this size make superfluous.
     pub(super) fn superfluous(&self) -> Vec<String> {
         let mut folders = Vec::new();
-        if self.size() % FULL == 0 && self.size() > 0 {
+        if self.size().is_multiple_of(FULL) && self.size() > 0 {
             folders.push(format!("{}.p", tile::entries_path(self.size() / FULL - 1, FULL)));
         }
         for (level, row) in (0_u32..).zip(&self.levels) {
             let just_filled = row.hashes.len() as u64 == FULL;
-            if just_filled && self.size() % (1_u64 << (8 * (level + 1)).min(63)) == 0 {
+            if just_filled && self.size().is_multiple_of(1_u64 << (8 * (level + 1)).min(63)) {
                 folders.push(format!("{}.p", tile::path(level, row.index, FULL)));
             }
         }
@@ -116,7 +119,8 @@ impl Edge {
 impl Nodes for Edge {
     fn node(&self, level: u32, index: u64) -> Result<Hash, NodeError> {
         let absent = NodeError::Absent { level, index };
-        let row = (level % 8 == 0)
+        let row = level
+            .is_multiple_of(8)
             .then(|| self.levels.get(usize::try_from(level / 8).unwrap_or(usize::MAX)))
             .flatten();
         let place = row.and_then(|row| {

@@ -193,20 +193,11 @@ pub enum RotateError {
     #[error("no randomness for a new key")]
     Random(#[source] io::Error),
     /// The new key cannot be kept.
-    #[error("cannot keep the new key in `{path}`")]
-    Storage {
-        /// The file.
-        path: String,
-        /// What the storage said.
-        #[source]
-        source: io::Error,
-    },
+    #[error("cannot keep the new key")]
+    Keep(#[source] OpenError),
     /// The key record was not taken in.
     #[error("the key record was not taken in")]
     Append(#[from] AppendError),
-    /// The checkpoint that both keys sign was not published yet; it will be at the next seal.
-    #[error("the checkpoint that both keys sign is not published yet")]
-    Seal(#[from] SealError),
 }
 
 impl OpenError {
@@ -214,7 +205,7 @@ impl OpenError {
         Self::Storage { path: path.to_owned(), source }
     }
 
-    pub(super) fn damaged(path: &str, reason: impl ToString) -> Self {
-        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    pub(super) fn damaged(path: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: format!("{reason}") }
     }
 }

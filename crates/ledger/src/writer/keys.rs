@@ -36,15 +36,12 @@ pub(super) fn export_key(
     private: &dyn Storage,
     random: &dyn Random,
 ) -> Result<SigningKey, OpenError> {
-    match read(private, EXPORT_PATH)? {
-        Some(key) => Ok(key),
-        None => {
-            let key = generate(random).map_err(OpenError::Random)?;
-            write(private, EXPORT_PATH, &key)
-                .map_err(|source| OpenError::storage(EXPORT_PATH, source))?;
-            Ok(key)
-        }
+    if let Some(key) = read(private, EXPORT_PATH)? {
+        return Ok(key);
     }
+    let key = generate(random).map_err(OpenError::Random)?;
+    write(private, EXPORT_PATH, &key).map_err(|source| OpenError::storage(EXPORT_PATH, source))?;
+    Ok(key)
 }
 
 /// Makes a key.
@@ -137,12 +134,36 @@ impl LogKeys {
     pub(super) fn public_lines(&self, with_next: bool) -> String {
         let next = self.next.as_ref().map(Signer::verifier);
         let next = next.filter(|key| with_next && !self.public.contains(key));
-        self.public.iter().chain(next).map(|key| format!("{key}\n")).collect()
+        let mut lines = String::new();
+        for key in self.public.iter().chain(next) {
+            lines.push_str(&key.to_string());
+            lines.push('\n');
+        }
+        lines
     }
 
     /// Whether this is the public key of the next log key.
     pub(super) fn is_next(&self, public_key: &str) -> bool {
         self.next.as_ref().is_some_and(|next| base64(next.verifier().public_key()) == public_key)
+    }
+
+    /// Keeps the key that is to be the next one.
+    pub(super) fn announce(
+        &mut self,
+        private: &dyn Storage,
+        key: &SigningKey,
+    ) -> Result<VerifierKey, OpenError> {
+        let next = signer(&self.origin, key)?;
+        let public = next.verifier().clone();
+        write(private, NEXT_PATH, key).map_err(|source| OpenError::storage(NEXT_PATH, source))?;
+        self.next = Some(next);
+        Ok(public)
+    }
+
+    /// Forgets a next key that no record names.
+    pub(super) fn withdraw(&mut self, private: &dyn Storage) -> Result<(), OpenError> {
+        self.next = None;
+        private.remove(NEXT_PATH).map_err(|source| OpenError::storage(NEXT_PATH, source))
     }
 
     /// The checkpoint that both keys sign is out: the next key is the log's key from here on. May be

@@ -220,7 +220,7 @@ impl Shared {
             return Err(AppendError::Stopped);
         }
         match admission.losses.get_mut(source) {
-            Some(earlier) => earlier.merge(loss),
+            Some(earlier) => earlier.merge(&loss),
             None => {
                 admission.losses.insert(source.to_owned(), loss);
             }
@@ -228,14 +228,6 @@ impl Shared {
         drop(admission);
         self.work.notify_one();
         Ok(())
-    }
-
-    /// Takes a batch of the writer's own in, whether there is room or not.
-    pub(super) fn push_own(&self, drafts: Vec<Draft>) -> Ticket {
-        let bytes = drafts.iter().map(|draft| draft.body.len()).sum();
-        let ticket = lock(&self.admission).push(&super::source::LEDGER.into(), drafts, bytes);
-        self.work.notify_one();
-        ticket
     }
 
     pub(super) fn request_seal(&self) -> Arc<SealPromise> {

@@ -141,7 +141,7 @@ impl Loss {
     }
 
     /// One loss that stands for both.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         self.count = self.count.zip(other.count).map(|(mine, more)| mine.saturating_add(more));
         self.from = self.from.min(other.from);
         self.to = self.to.max(other.to);

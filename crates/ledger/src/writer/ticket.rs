@@ -89,13 +89,11 @@ impl Future for Ticket {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.promise.lock();
-        match state.outcome {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(outcome) = state.outcome {
+            return Poll::Ready(outcome);
         }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 

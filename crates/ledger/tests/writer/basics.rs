@@ -295,10 +295,10 @@ fn a_full_disk_refuses_and_recovers() {
     // Larger than what was prepared, so that the first one already finds no room.
     let large = |number: u64| {
         let mut drafts: Vec<_> = (0..20).map(draft).collect();
-        drafts.iter_mut().for_each(|draft| {
+        for draft in &mut drafts {
             draft.body =
                 format!("{{\"n\":{number},\"x\":\"{}\"}}", "y".repeat(60_000)).into_bytes();
-        });
+        }
         drafts
     };
     let full = loop {
@@ -318,7 +318,8 @@ fn a_full_disk_refuses_and_recovers() {
         let count = Some(count.unsigned_abs());
         source.report_gap(Loss { count, from, to, cause }).unwrap();
     }
-    assert_eq!(waiting[0].0.wait(Duration::from_millis(30)), None, "nothing is acknowledged");
+    let last = &waiting[waiting.len() - 1].0;
+    assert_eq!(last.wait(Duration::from_millis(30)), None, "it is not acknowledged");
     disk.set_fault(None);
     for appended in waiting {
         assert!(settle(&disk, &source, Some(appended), &mut promised));
@@ -361,7 +362,7 @@ fn a_real_full_disk_refuses_and_recovers() {
         match file.write_all(&free) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull && free.len() <= 1 => break,
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                free.truncate(free.len() / 2)
+                free.truncate(free.len() / 2);
             }
             other => other.unwrap(),
         }
@@ -454,6 +455,10 @@ fn the_log_key_changes_hands() {
     let old = writer.log_key();
     let new = writer.rotate_log_key().unwrap();
     assert_ne!(old, new);
+    assert_eq!(writer.log_key(), old, "until both have signed");
+    assert!(writer.rotate_log_key().is_err(), "one change at a time");
+    writer.seal().unwrap();
+    assert_eq!(writer.log_key(), new);
     writer.source("scan", Start::Resume).unwrap();
     writer.close().unwrap();
     let (writer, _) = open(&disk).unwrap();

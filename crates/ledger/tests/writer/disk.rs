@@ -343,7 +343,11 @@ impl RawFile for Open {
         let offset = usize::try_from(offset).unwrap();
         let grows = offset + bytes.len() > state.inodes[self.inode].data.len();
         let outcome = state.operate(|| format!("write {} at {offset}", self.path.display()), grows);
-        let written = if outcome.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        let written = match &outcome {
+            Ok(()) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => &[],
+            Err(_) => &bytes[..bytes.len() / 2],
+        };
         let inode = &mut state.inodes[self.inode];
         write(&mut inode.data, offset, written);
         inode.unsynced.push((offset, written.to_vec()));

@@ -8,17 +8,20 @@ use super::harness::{Promised, append, check, open, settle};
 
 /// Opens, trying again: a fault that happens once may hit the opening itself.
 fn open_again(disk: &Disk) -> Option<Writer> {
+    let mut errors = Vec::new();
     for _ in 0..3 {
         match open(disk) {
             Ok((writer, _)) => return Some(writer),
-            Err(OpenError::Storage { .. } | OpenError::First { .. } | OpenError::Wal(_)) => {}
+            Err(error @ (OpenError::Storage { .. } | OpenError::First { .. })) => {
+                errors.push(error)
+            }
             Err(error) => panic!("{error:?}"),
         }
         if disk.is_dead() {
             return None;
         }
     }
-    panic!("the ledger does not open on a healthy disk");
+    panic!("the ledger does not open on a healthy disk: {errors:?}");
 }
 
 /// Two lives of a writer: sources, batches, a blob, seals, a key change. `None` when the disk died.
@@ -49,6 +52,7 @@ fn script(disk: &Disk, promised: &mut Promised) -> Option<()> {
             while writer.rotate_log_key().is_err() {
                 alive(!disk.is_dead())?;
             }
+            seal(disk, &writer)?;
         }
         // Beyond a segment's 40 records: the file changes without being asked to.
         alive(settle(disk, &fresh, append(&fresh, 9, 30), promised))?;

@@ -38,7 +38,8 @@ impl Clock for StepClock {
 pub(crate) type Promised = BTreeMap<(String, u64), Vec<(u64, Vec<u8>)>>;
 
 pub(crate) fn storage(disk: &Disk, place: &str) -> Arc<dyn Storage> {
-    Arc::new(Directory::with_files(place, Access::Private, Arc::new(disk.clone())))
+    let files = Arc::new(disk.clone());
+    Arc::new(Directory::with_files(place, Access::Private, files).prepare(2048))
 }
 
 pub(crate) fn options(disk: &Disk) -> WriterOptions {
