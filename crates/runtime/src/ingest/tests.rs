@@ -82,7 +82,7 @@ struct Ledger {
 impl Ledger {
     fn open(folder: &Path) -> Self {
         let directory = |name: &str| -> Arc<dyn Storage> {
-            Arc::new(Directory::create(&folder.join(name)).unwrap())
+            Arc::new(Directory::new(folder.join(name)))
         };
         let options = WriterOptions::new("c", directory("private"), directory("guard"));
         let (writer, recovered) = Writer::open(directory("ledger"), options).unwrap();
