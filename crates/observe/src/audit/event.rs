@@ -61,10 +61,10 @@ pub struct Event<'a> {
     /// The client's word but for the last.
     #[serde(borrow, rename = "sourceIPs")]
     pub source_ips: Vec<Text<'a>>,
-    /// The request's body (levels Request and RequestResponse).
+    /// The request's body (levels `Request` and `RequestResponse`).
     #[serde(borrow)]
     pub request_object: Option<&'a RawValue>,
-    /// The response's body (level RequestResponse).
+    /// The response's body (level `RequestResponse`).
     #[serde(borrow)]
     pub response_object: Option<&'a RawValue>,
 }
@@ -179,8 +179,7 @@ impl<'a> Event<'a> {
         let object = self.object_ref.as_ref()?;
         if matches!(
             (&*object.resource, &*object.subresource),
-            ("pods", "exec" | "attach" | "portforward" | "proxy")
-                | ("services" | "nodes", "proxy")
+            ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services" | "nodes", "proxy")
         ) {
             return Some(Operation::Connect);
         }

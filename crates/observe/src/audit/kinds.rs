@@ -68,11 +68,7 @@ const KINDS: &[(&str, &str, &str)] = &[
         "mutatingwebhookconfigurations",
         "MutatingWebhookConfiguration",
     ),
-    (
-        "admissionregistration.k8s.io",
-        "validatingadmissionpolicies",
-        "ValidatingAdmissionPolicy",
-    ),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
     (
         "admissionregistration.k8s.io",
         "validatingadmissionpolicybindings",

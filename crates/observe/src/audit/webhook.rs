@@ -58,10 +58,8 @@ pub fn events(body: &Bytes) -> Result<Vec<AuditLine>, WebhookError> {
     if list.items.len() > EVENT_LIMIT {
         return Err(WebhookError::TooMany(list.items.len()));
     }
-    let line = |item: &&RawValue| AuditLine {
-        bytes: body.slice_ref(item.get().as_bytes()),
-        place: None,
-    };
+    let line =
+        |item: &&RawValue| AuditLine { bytes: body.slice_ref(item.get().as_bytes()), place: None };
     Ok(list.items.iter().map(line).collect())
 }
 
@@ -83,7 +81,8 @@ mod tests {
     fn other_bodies_are_refused_by_name() {
         let of = |text: &'static str| events(&Bytes::from_static(text.as_bytes())).unwrap_err();
         assert_eq!(
-            of(r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1beta1","items":[]}"#).to_string(),
+            of(r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1beta1","items":[]}"#)
+                .to_string(),
             "body is `audit.k8s.io/v1beta1 EventList`, not audit.k8s.io/v1 EventList"
         );
         assert!(matches!(of("{"), WebhookError::Json(_)));

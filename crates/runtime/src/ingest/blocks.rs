@@ -1,8 +1,8 @@
 //! From a refusal to the body of its `block` record.
 
 use proofstream_model::{
-    Answer, Block, ControlId, ControlRef, DecisionRef, Enforcer, EventRef, Mode, Operation, Subject,
-    Timestamp, Verdict,
+    Answer, Block, ControlId, ControlRef, DecisionRef, Enforcer, EventRef, Mode, Operation,
+    Subject, Timestamp, Verdict,
 };
 use proofstream_observe::audit::block::{self, Refusal};
 use proofstream_observe::audit::event::{DryRun, Event, ObjectRef, Text};
@@ -26,7 +26,7 @@ pub(super) struct Found {
 pub(super) fn find(
     ingest: &Ingest,
     event: &Event<'_>,
-    refusal: Refusal,
+    refusal: &Refusal,
     sha256: String,
 ) -> Option<Found> {
     let references = block::decisions(event, refusal.webhook.as_deref());
@@ -50,12 +50,12 @@ pub(super) fn find(
     }
     let judged = match joined {
         Some((_, known)) if ours => by_decision(ingest, known),
-        _ => by_answer(ingest, &refusal),
+        _ => by_answer(ingest, refusal),
     };
     let decision = joined.map(|(reference, _)| *reference).or(references.first()).cloned();
     let subject = match joined {
         Some((_, known)) => known.decision.subject.clone(),
-        None => subject(ingest, event, &refusal),
+        None => subject(ingest, event, refusal),
     };
     let actor = event.actor();
     let status = event.response_status.as_ref()?;
@@ -104,10 +104,7 @@ fn by_decision(ingest: &Ingest, known: &Known) -> Judged {
         .unzip();
     let policies = sorted(policies);
     let control = if policies == decision.policies {
-        ControlRef {
-            controls: known.controls.clone(),
-            requirements: decision.requirements.clone(),
-        }
+        ControlRef { controls: known.controls.clone(), requirements: decision.requirements.clone() }
     } else {
         // Policies in Audit mode failed, too: what they stand for did not refuse.
         control(ingest, Enforcer::Proofstream, &policies)

@@ -79,7 +79,7 @@ pub async fn follow(
 async fn prepared(intake: &Arc<Intake>, lines: Vec<AuditLine>) -> Result<Vec<Prepared>, SinkError> {
     loop {
         let (worker, lines) = (Arc::clone(intake), lines.clone());
-        let work = tokio::task::spawn_blocking(move || worker.prepare(lines));
+        let work = tokio::task::spawn_blocking(move || worker.prepare(&lines));
         match work.await {
             Ok(Err(SinkError::Blob(error))) => {
                 tracing::warn!(%error, "a body cannot be stored yet");

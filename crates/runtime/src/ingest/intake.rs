@@ -55,8 +55,8 @@ impl Intake {
     }
 
     /// Reads, redacts and classifies lines. Takes processor time, and the disk's for bodies.
-    pub(super) fn prepare(&self, lines: Vec<AuditLine>) -> Result<Vec<Prepared>, SinkError> {
-        lines.into_iter().map(|line| prepare(&self.ingest, &*self.sink, line)).collect()
+    pub(super) fn prepare(&self, lines: &[AuditLine]) -> Result<Vec<Prepared>, SinkError> {
+        lines.iter().map(|line| prepare(&self.ingest, &*self.sink, line)).collect()
     }
 
     /// Appends what was prepared, all or none, without waiting; none where all of it is known.
@@ -104,8 +104,12 @@ impl Intake {
         Ingest::count(&counters.events, entries.len() - new_blocks.len());
         Ingest::count(&counters.doubled_blocks, doubled);
         Ingest::count(&counters.repeated_events, repeated);
-        new_blocks.into_iter().for_each(|key| recent.blocks.insert(key));
-        new_events.into_iter().for_each(|key| recent.events.insert(key));
+        for key in new_blocks {
+            recent.blocks.insert(key);
+        }
+        for key in new_events {
+            recent.events.insert(key);
+        }
         drop(recent);
         drop(order);
         Ok(Some(taken.durable))
@@ -135,7 +139,7 @@ pub async fn accept(intake: &Arc<Intake>, body: Bytes) -> Result<usize, IntakeEr
     let work = tokio::task::spawn_blocking(move || {
         let lines = webhook::events(&body)?;
         let count = lines.len();
-        Ok::<_, IntakeError>((count, worker.prepare(lines)?))
+        Ok::<_, IntakeError>((count, worker.prepare(&lines)?))
     });
     let (count, events) = match work.await {
         Ok(prepared) => prepared?,

@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proofstream_model::{EventBody, Timestamp};
+use proofstream_observe::audit::AuditLine;
 use proofstream_observe::audit::block::{self, Classification};
 use proofstream_observe::audit::event::{Event, identity_sha256};
 use proofstream_observe::audit::redact::{self, Redacted};
-use proofstream_observe::audit::AuditLine;
 
 use super::blocks::{self, Found};
 use super::{EventSink, Ingest, SinkError};
@@ -29,7 +29,7 @@ pub(super) struct Prepared {
 pub(super) fn prepare(
     ingest: &Ingest,
     sink: &dyn EventSink,
-    line: AuditLine,
+    line: &AuditLine,
 ) -> Result<Prepared, SinkError> {
     let file = line.place.as_ref().map_or(0, |place| place.file.len());
     let limit = (64 << 10) - AROUND - 2 * file.min(16 << 10);
@@ -38,7 +38,7 @@ pub(super) fn prepare(
         Err(error) => {
             tracing::warn!(%error, source = sink.source(), "line is kept as it is");
             Ingest::count(&ingest.counters.unreadable, 1);
-            let body = body(sink, redact::torn(&line.bytes, limit), &line)?;
+            let body = body(sink, redact::torn(&line.bytes, limit), line)?;
             return Ok(Prepared { body, block: None, time: None });
         }
     };
@@ -49,7 +49,7 @@ pub(super) fn prepare(
     };
     let block = refusal(ingest, &event, &redacted);
     let time = event.stage_timestamp.parse().ok();
-    let body = body(sink, redacted, &line)?;
+    let body = body(sink, redacted, line)?;
     Ok(Prepared { body, block, time })
 }
 
@@ -62,19 +62,27 @@ fn refusal(ingest: &Ingest, event: &Event<'_>, redacted: &Redacted) -> Option<Fo
         Classification::None => None,
         Classification::FailedClosed { webhook } => {
             Ingest::count(&ingest.counters.failed_closed, 1);
-            tracing::warn!(webhook, uri = &*event.request_uri, "webhook could not be asked: refused");
+            tracing::warn!(
+                webhook,
+                uri = &*event.request_uri,
+                "webhook could not be asked: refused"
+            );
             None
         }
         Classification::Refused(refusal) => {
             let kept = redacted.whole.as_ref().unwrap_or(&redacted.line);
             // INVARIANT: `kept` was parsed before; the hash of what is no JSON is never asked for.
             let sha256 = identity_sha256(kept).ok()?;
-            blocks::find(ingest, event, refusal, sha256)
+            blocks::find(ingest, event, &refusal, sha256)
         }
     }
 }
 
-fn body(sink: &dyn EventSink, redacted: Redacted, line: &AuditLine) -> Result<EventBody, SinkError> {
+fn body(
+    sink: &dyn EventSink,
+    redacted: Redacted,
+    line: &AuditLine,
+) -> Result<EventBody, SinkError> {
     let blob = match &redacted.whole {
         Some(whole) => Some(sink.put_blob(whole, MEDIA)?),
         None => None,

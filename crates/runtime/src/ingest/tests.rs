@@ -61,7 +61,11 @@ fn decision(answer: Answer, dry_run: bool) -> Decision {
         operation: Operation::Create,
         user: "admin".to_owned(),
         groups: Vec::new(),
-        subject: Subject { kind: "Pod".to_owned(), name: "judged".to_owned(), ..Subject::default() },
+        subject: Subject {
+            kind: "Pod".to_owned(),
+            name: "judged".to_owned(),
+            ..Subject::default()
+        },
         subresource: None,
         request_kind: None,
         owner: "Deployment/web".to_owned(),
@@ -81,9 +85,8 @@ struct Ledger {
 
 impl Ledger {
     fn open(folder: &Path) -> Self {
-        let directory = |name: &str| -> Arc<dyn Storage> {
-            Arc::new(Directory::new(folder.join(name)))
-        };
+        let directory =
+            |name: &str| -> Arc<dyn Storage> { Arc::new(Directory::new(folder.join(name))) };
         let options = WriterOptions::new("c", directory("private"), directory("guard"));
         let (writer, recovered) = Writer::open(directory("ledger"), options).unwrap();
         Self { writer: Arc::new(writer), recovered }
@@ -161,7 +164,10 @@ async fn real_events_are_kept_exactly_and_each_refusal_is_one_block() {
     assert_eq!(blocks.len(), 14);
     for record in &blocks {
         let block: Block = record.body().unwrap().unwrap();
-        assert_eq!((block.event.number, &block.event.source), (record.source_seq + 1, &record.source));
+        assert_eq!(
+            (block.event.number, &block.event.source),
+            (record.source_seq + 1, &record.source)
+        );
         let event = events.iter().find(|event| event.source_seq == block.event.number).unwrap();
         assert!(event.body["raw"].as_str().unwrap().contains(&block.event.audit_id));
         let joined = block.enforcer == Enforcer::Proofstream;
@@ -173,7 +179,10 @@ async fn real_events_are_kept_exactly_and_each_refusal_is_one_block() {
         };
         assert_eq!(record.controls, controls);
         if joined {
-            assert_eq!((block.policies, block.rules), (vec!["enforced".to_owned()], vec!["enforced/r".to_owned()]));
+            assert_eq!(
+                (block.policies, block.rules),
+                (vec!["enforced".to_owned()], vec!["enforced/r".to_owned()])
+            );
             assert_eq!(block.owner.as_deref(), Some("Deployment/web"));
             assert_eq!(block.subject.name, "judged");
         }
@@ -181,7 +190,10 @@ async fn real_events_are_kept_exactly_and_each_refusal_is_one_block() {
     assert_eq!(count(&ingest.counters().failed_closed), 1);
     assert_eq!(count(&ingest.counters().failed_open), 1);
     let generated: Block = blocks[1].body().unwrap().unwrap();
-    assert_eq!((generated.subject.kind.as_str(), generated.subject.name.as_str()), ("Pod", "psa-q5qss"));
+    assert_eq!(
+        (generated.subject.kind.as_str(), generated.subject.name.as_str()),
+        ("Pod", "psa-q5qss")
+    );
     assert_eq!(generated.subject.namespace.as_deref(), Some("psa"));
 }
 

@@ -81,7 +81,8 @@ fn admission_policy(reason: &str, name: Option<String>) -> Option<Answer> {
 
 /// `RESOURCE "NAME" is forbidden: REASON` or `RESOURCE is forbidden: REASON`.
 fn forbidden(message: &str) -> Option<(Option<String>, &str)> {
-    let resource = |byte: char| byte.is_ascii_lowercase() || byte.is_ascii_digit() || ".-/".contains(byte);
+    let resource =
+        |byte: char| byte.is_ascii_lowercase() || byte.is_ascii_digit() || ".-/".contains(byte);
     let rest = message.trim_start_matches(resource);
     if rest.len() == message.len() {
         return None;

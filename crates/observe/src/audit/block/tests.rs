@@ -128,21 +128,23 @@ fn a_webhook_that_could_not_be_asked_is_a_lapse() {
         classify(&Event::parse(text.as_bytes()).unwrap()),
         Classification::FailedClosed { webhook: "fail.validate.proofstream.dev".to_owned() }
     );
-    let text = json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
+    let text =
+        json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_1": "b.example",
         "failed-open.validating.webhook.admission.k8s.io/round_0_index_0": "a.example"}})
-    .to_string();
+        .to_string();
     assert_eq!(failed_open(&Event::parse(text.as_bytes()).unwrap()), ["a.example", "b.example"]);
 }
 
 #[test]
 fn the_refusing_webhooks_decision_comes_first() {
-    let text = json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
+    let text =
+        json!({"auditID": "a", "stage": "ResponseComplete", "verb": "create", "annotations": {
         "fail.validate.proofstream.dev/decision": "admission/0 1 7",
         "ignore.validate.proofstream.dev/decision": "admission/0 1 8",
         "validate.example/decision": "admission/0 1 9",
         "other.validate.proofstream.dev/decision": "nonsense"}})
-    .to_string();
+        .to_string();
     let event = Event::parse(text.as_bytes()).unwrap();
     let numbers = |webhook: Option<&str>| {
         decisions(&event, webhook).iter().map(|reference| reference.number).collect::<Vec<_>>()
@@ -179,30 +181,30 @@ fn real_refusals_are_recognised() {
     assert_eq!(
         found,
         [
-        "psa create PodSecurity Create restricted:latest \"psa-refused\" 0",
-        "psa create PodSecurity Create restricted:latest \"psa-q5qss\" 0",
-        "vap create ValidatingAdmissionPolicy Create no-host-network \"vap-refused\" 0",
-        "ours create Proofstream Create hardened \"\" 1",
-        "kyverno create Kyverno Create disallow-privileged-containers \"\" 0",
-        "gatekeeper create Gatekeeper Create ns-must-have-owner,psp-privileged-container \"\" 0",
-        "other create OtherWebhook Create deny.example.com \"\" 0",
-        "closed create failed closed closed.example.com",
-        "open create -",
-        "ours create -",
-        // A dry run that says so in its body alone: only our decision tells it from the next.
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours delete Proofstream Delete hardened \"\" 1",
-        "ours deletecollection Proofstream Delete hardened \"\" 1",
-        // kubectl tries a WebSocket first, then SPDY; each is refused at two stages.
-        "ours get -",
-        "ours get Proofstream Connect hardened \"\" 1",
-        "ours create -",
-        "ours create Proofstream Connect hardened \"\" 1",
-        "psa create -",
-        "psa create -",
-    ]
+            "psa create PodSecurity Create restricted:latest \"psa-refused\" 0",
+            "psa create PodSecurity Create restricted:latest \"psa-q5qss\" 0",
+            "vap create ValidatingAdmissionPolicy Create no-host-network \"vap-refused\" 0",
+            "ours create Proofstream Create hardened \"\" 1",
+            "kyverno create Kyverno Create disallow-privileged-containers \"\" 0",
+            "gatekeeper create Gatekeeper Create ns-must-have-owner,psp-privileged-container \"\" 0",
+            "other create OtherWebhook Create deny.example.com \"\" 0",
+            "closed create failed closed closed.example.com",
+            "open create -",
+            "ours create -",
+            // A dry run that says so in its body alone: only our decision tells it from the next.
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours delete Proofstream Delete hardened \"\" 1",
+            "ours deletecollection Proofstream Delete hardened \"\" 1",
+            // kubectl tries a WebSocket first, then SPDY; each is refused at two stages.
+            "ours get -",
+            "ours get Proofstream Connect hardened \"\" 1",
+            "ours create -",
+            "ours create Proofstream Connect hardened \"\" 1",
+            "psa create -",
+            "psa create -",
+        ]
     );
 }
 

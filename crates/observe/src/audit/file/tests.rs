@@ -316,8 +316,7 @@ fn another_file_with_the_same_inode_is_not_taken_for_the_old_one() {
 #[tokio::test]
 async fn a_tail_waits_for_a_file_that_is_not_there_yet() {
     let mut log = Log::new();
-    let options =
-        TailOptions { poll: Duration::from_millis(5), ..TailOptions::new(log.path()) };
+    let options = TailOptions { poll: Duration::from_millis(5), ..TailOptions::new(log.path()) };
     let mut tail = Tail::new(options, None);
     let early = tokio::time::timeout(Duration::from_millis(30), tail.next()).await;
     assert!(early.is_err());

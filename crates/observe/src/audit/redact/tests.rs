@@ -141,8 +141,12 @@ fn real_events_lose_every_secret() {
 
 /// Any JSON with the word `hunter2` as text here and there.
 fn json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from),
-        Just(Value::from("hunter2")), "[a-z]{0,4}".prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        Just(Value::from("hunter2")),
+        "[a-z]{0,4}".prop_map(Value::from)
+    ];
     leaf.prop_recursive(4, 40, 5, |inner| {
         let names = prop_oneof![Just("data"), Just("kind"), Just("metadata"), Just("spec")];
         prop_oneof![
