@@ -5,6 +5,7 @@ pub mod background;
 pub mod clock;
 pub mod enforcers;
 pub mod policies;
+pub mod ingest;
 pub mod projection;
 pub mod recorder;
 pub mod webhooks;
