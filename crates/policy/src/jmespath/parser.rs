@@ -57,7 +57,41 @@ fn describe(token: &Token) -> String {
         Token::Name(name) | Token::QuotedName(name) => format!("name `{name}`"),
         Token::Literal(value) => format!("literal `{value}`"),
         Token::Number(number) => format!("number `{number}`"),
-        other => format!("{other:?}").to_lowercase(),
+        other => format!("`{}`", sign(other)),
+    }
+}
+
+/// A token as it is written.
+fn sign(token: &Token) -> &'static str {
+    match token {
+        Token::Dot => ".",
+        Token::Star => "*",
+        Token::Flatten => "[]",
+        Token::Filter => "[?",
+        Token::LeftBracket => "[",
+        Token::RightBracket => "]",
+        Token::LeftBrace => "{",
+        Token::RightBrace => "}",
+        Token::LeftParenthesis => "(",
+        Token::RightParenthesis => ")",
+        Token::Comma => ",",
+        Token::Colon => ":",
+        Token::Pipe => "|",
+        Token::Or => "||",
+        Token::And => "&&",
+        Token::Not => "!",
+        Token::Reference => "&",
+        Token::Current => "@",
+        Token::Equal => "==",
+        Token::NotEqual => "!=",
+        Token::Less => "<",
+        Token::LessOrEqual => "<=",
+        Token::Greater => ">",
+        Token::GreaterOrEqual => ">=",
+        Token::Name(_) | Token::QuotedName(_) => "name",
+        Token::Literal(_) => "literal",
+        Token::Number(_) => "number",
+        Token::End => "end",
     }
 }
 

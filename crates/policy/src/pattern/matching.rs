@@ -121,6 +121,10 @@ impl<'m> Mismatch<'m> {
 
     fn reason(&self) -> String {
         match &self.reason {
+            Reason::Type { wanted, found: "null" } => format!("is missing, expected {wanted}"),
+            Reason::Value { wanted, found: Value::Null } => {
+                format!("is missing, expected `{wanted}`")
+            }
             Reason::Type { wanted, found } => format!("expected {wanted}, found {found}"),
             Reason::Value { wanted, found } => {
                 format!("`{}` does not match `{wanted}`", shortened(found))

@@ -109,7 +109,18 @@ fn scaled(operand: Operand, factor: f64) -> Result<Operand, Failure> {
 
 fn pair(arguments: Vec<Data<'_>>) -> Result<(Operand, Operand), Failure> {
     let [left, right] = take(arguments)?;
-    Ok((Operand::of(&left)?, Operand::of(&right)?))
+    let operands = (Operand::of(&left)?, Operand::of(&right)?);
+    // `30m` alone is an amount; beside `1h` it is half an hour.
+    let duration = |data: &Data<'_>| data.as_str().and_then(Duration::parse).map(Operand::Duration);
+    Ok(match operands {
+        (Operand::Duration(_), Operand::Quantity(_)) => {
+            (operands.0, duration(&right).unwrap_or(operands.1))
+        }
+        (Operand::Quantity(_), Operand::Duration(_)) => {
+            (duration(&left).unwrap_or(operands.0), operands.1)
+        }
+        _ => operands,
+    })
 }
 
 fn abs<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
