@@ -342,13 +342,11 @@ impl Parser<'_> {
         let mut items = Vec::new();
         loop {
             items.push(self.expression(0)?);
-            match self.peek() {
-                Token::Comma => self.position += 1,
-                _ => {
-                    self.expect(&Token::RightBracket)?;
-                    return Ok(Ast::List(items));
-                }
+            if *self.peek() != Token::Comma {
+                self.expect(&Token::RightBracket)?;
+                return Ok(Ast::List(items));
             }
+            self.position += 1;
         }
     }
 
@@ -364,13 +362,11 @@ impl Parser<'_> {
             };
             self.expect(&Token::Colon)?;
             entries.push((name, self.expression(0)?));
-            match self.peek() {
-                Token::Comma => self.position += 1,
-                _ => {
-                    self.expect(&Token::RightBrace)?;
-                    return Ok(Ast::Object(entries));
-                }
+            if *self.peek() != Token::Comma {
+                self.expect(&Token::RightBrace)?;
+                return Ok(Ast::Object(entries));
             }
+            self.position += 1;
         }
     }
 

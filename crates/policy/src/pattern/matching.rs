@@ -81,6 +81,10 @@ impl Pattern {
     }
 }
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "errors travel boxed so that results stay small"
+)]
 impl<'m> Mismatch<'m> {
     fn new(kind: Kind, reason: Reason<'m>) -> Box<Self> {
         Box::new(Self { kind, segments: Vec::new(), reason })

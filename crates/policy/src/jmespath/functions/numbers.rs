@@ -188,9 +188,12 @@ fn divide<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Fai
     let zero = || Failure::invalid("division by zero");
     let (left, right) = pair(arguments)?;
     let made = match (left, right) {
-        (_, Operand::Number(0.0))
-        | (_, Operand::Quantity(Quantity { nano: 0, .. }))
-        | (_, Operand::Duration(Duration(0))) => return Err(zero()),
+        (
+            _,
+            Operand::Number(0.0)
+            | Operand::Quantity(Quantity { nano: 0, .. })
+            | Operand::Duration(Duration(0)),
+        ) => return Err(zero()),
         (Operand::Number(left), Operand::Number(right)) => Operand::Number(left / right),
         (Operand::Quantity(left), Operand::Quantity(right)) => {
             Operand::Number(left.as_f64() / right.as_f64())
