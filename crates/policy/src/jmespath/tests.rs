@@ -73,7 +73,9 @@ fn a_missing_key_fails_alone_and_is_nothing_inside() {
     for (expression, expected) in [
         ("a.b || 'x'", json!("x")),
         ("a.b && 'x'", json!(null)),
-        ("!a.b", json!(true)),
+        ("!(a.b)", json!(true)),
+        // `!` binds tighter than `.`, in the field too.
+        ("!a.b", json!(null)),
         ("a.b == 'x'", json!(false)),
         ("a.b != 'x'", json!(true)),
         ("missing[].k", json!(null)),
