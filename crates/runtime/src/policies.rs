@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use proofstream_catalog::Catalog;
 use proofstream_model::{ControlRef, Entry, PolicyBody, PolicyState};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -31,6 +32,12 @@ pub use text::PolicyText;
 pub trait ControlResolver: Send + Sync {
     /// Controls and requirements of the policy `name`.
     fn controls(&self, name: &str, annotations: &BTreeMap<String, String>) -> ControlRef;
+}
+
+impl ControlResolver for Catalog {
+    fn controls(&self, name: &str, annotations: &BTreeMap<String, String>) -> ControlRef {
+        self.controls_for_policy(name, annotations)
+    }
 }
 
 /// Identifies a policy among all of them.

@@ -1,7 +1,9 @@
-//! Admission webhook, HTTP API and page.
+//! Admission webhook, HTTP API and page, and the composition of all parts (`up`).
 
 pub mod admission;
 pub mod certificates;
+pub mod emergency;
 pub mod listener;
 mod private_file;
+pub mod up;
 pub mod web;

@@ -16,9 +16,9 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How long a client may take to finish the TLS handshake or to send a request's head.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -69,9 +69,9 @@ pub async fn serve<H: Handler>(
 ) -> usize {
     let acceptor = TlsAcceptor::from(tls);
     let permits = Arc::new(Semaphore::new(bounds.connections));
-    let tracker = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -86,23 +86,18 @@ pub async fn serve<H: Handler>(
             }
         };
         let connection = connection(stream, acceptor.clone(), Arc::clone(&handler), stop.clone());
-        let cut = cut.clone();
-        tracker.spawn(async move {
-            tokio::select! {
-                () = connection => {}
-                () = cut.cancelled() => {}
-            }
+        connections.spawn(async move {
+            connection.await;
             drop(permit);
         });
     }
     drop(listener);
-    tracker.close();
-    if tokio::time::timeout(bounds.drain, tracker.wait()).await.is_ok() {
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(bounds.drain, drained).await.is_ok() {
         return 0;
     }
-    let left = tracker.len();
-    cut.cancel();
-    tracker.wait().await;
+    let left = connections.len();
+    connections.shutdown().await;
     left
 }
 

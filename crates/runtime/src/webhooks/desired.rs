@@ -78,7 +78,7 @@ pub fn configuration(
 }
 
 /// Seconds that a webhook of this scope is given.
-pub fn timeout_seconds(scope: &Scope) -> u32 {
+pub(super) fn timeout_seconds(scope: &Scope) -> u32 {
     scope.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS).clamp(1, MAX_TIMEOUT_SECONDS)
 }
 

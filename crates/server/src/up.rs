@@ -1,0 +1,325 @@
+//! Everything in one process: ledger, policies, webhook, and whatever further parts are plugged in.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kube::Client;
+use proofstream_catalog::Catalog;
+use proofstream_ledger::storage::Directory;
+use proofstream_ledger::writer::{OpenError, SourceError, Start, Writer, WriterOptions};
+use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
+use proofstream_runtime::clock::Clock;
+use proofstream_runtime::enforcers::Enforcers;
+use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory};
+use proofstream_runtime::recorder::Recorder;
+use proofstream_runtime::webhooks::{Reconciler, Shape};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Webhook;
+use crate::certificates::{CertificateError, Certificates};
+use crate::listener::{self, Bounds};
+use crate::private_file;
+
+mod config;
+mod connect;
+mod settled;
+mod upkeep;
+
+pub use config::{Audit, AuditLog, Config, ConfigError, Service, Web};
+pub use connect::ConnectError;
+pub(crate) use connect::connect;
+
+/// Connections to the webhook at a time.
+const CONNECTIONS: usize = 1_024;
+/// How long requests under way may take to finish when stopping.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Why everything cannot be started, or ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The API server cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The data folder cannot be used.
+    #[error("cannot use `{path}`: {source}", path = path.display())]
+    Data {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error("{0}")]
+    Ledger(#[from] OpenError),
+    /// A source cannot be opened.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The catalog is not what it must be.
+    #[error("{0}")]
+    Catalog(String),
+    /// There is no certificate to serve with.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The TLS library refuses its configuration.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The webhook's address cannot be listened at.
+    #[error("cannot listen at `{address}`: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What the parts share. Cheap to clone.
+#[derive(Clone)]
+pub struct Handles {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The API server.
+    pub client: Client,
+    /// The UID of the namespace kube-system.
+    pub cluster: String,
+    /// The time.
+    pub clock: Clock,
+    /// The ledger's writer.
+    pub writer: Arc<Writer>,
+    /// Controls and requirements.
+    pub catalog: Arc<Catalog>,
+    /// The policies in force.
+    pub policies: Arc<PolicyStore>,
+    /// Labels of namespaces.
+    pub namespaces: Arc<Namespaces>,
+    /// The admission decisions and their counters.
+    pub admission: Arc<Admission>,
+    /// The webhook's HTTP side and its counters.
+    pub webhook: Arc<Webhook>,
+    /// Where the webhook listens.
+    pub webhook_address: SocketAddr,
+    /// Who enforces which kind.
+    pub enforcers: Arc<Enforcers>,
+    /// Cancelled when everything is to stop.
+    pub stop: CancellationToken,
+}
+
+// === impl UpError ===
+
+impl UpError {
+    /// The exit code that the command line documents: 2 for bad input, 4 where the ledger is not what
+    /// was signed, 3 for what cannot be reached or read.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Ledger(
+                OpenError::Behind { .. } | OpenError::Fork { .. } | OpenError::Damaged { .. },
+            ) => 4,
+            _ => 3,
+        }
+    }
+}
+
+/// Everything that runs, until [`Up::wait`] returns.
+pub struct Up {
+    /// What the parts share.
+    pub handles: Handles,
+    tasks: JoinSet<()>,
+    serving: tokio::task::JoinHandle<usize>,
+}
+
+/// Runs everything until `stop` is cancelled, then drains.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), UpError> {
+    Up::start(config, stop).await?.wait().await
+}
+
+// === impl Up ===
+
+impl Up {
+    /// Starts everything. Returns once the webhook listens and every task runs; policies are read from
+    /// then on, and the webhook is registered when they have been.
+    pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, UpError> {
+        config.check()?;
+        let config = Arc::new(config);
+        let clock = Clock::system();
+        private_file::folder(&config.data)
+            .map_err(|source| UpError::Data { path: config.data.clone(), source })?;
+        let (client, cluster_id) = connect(config.kubeconfig.as_deref()).await?;
+        let catalog =
+            Arc::new(Catalog::embedded().map_err(|error| UpError::Catalog(error.to_string()))?);
+        let writer = Arc::new(open_ledger(&config, &cluster_id).await?);
+        let recorder = |name: &str, start| {
+            Ok::<_, SourceError>(Recorder::new(writer.source(name, start)?, clock.clone()))
+        };
+        let decisions = recorder("admission/0", Start::NewEpoch)?;
+        let changes = recorder("policies", Start::Resume)?;
+        let enforcers =
+            Arc::new(settled::enforcers(&config, &client, &changes).await?);
+        let policies = PolicyStore::new(
+            Arc::<Catalog>::clone(&catalog),
+            Arc::clone(&enforcers),
+            changes,
+            awaited(&config),
+            settled::previous_policies(&config.data, clock.now()),
+        );
+        let namespaces = Arc::new(Namespaces::new(client.clone()));
+        let admission = Arc::new(Admission::new(Parts {
+            cluster: Some(cluster_id.clone()),
+            policies: Arc::clone(&policies),
+            recorder: decisions.clone(),
+            namespaces: Arc::clone(&namespaces),
+            lookups: Arc::new(ApiServer::new(client.clone())),
+            filters: Filters::new(&config.namespace),
+        }));
+        let webhook = Arc::new(Webhook::new(Arc::clone(&admission), config.webhook.concurrency));
+        let (listener, address) = listen(config.webhook.listen).await?;
+        let handles = Handles {
+            config,
+            client,
+            cluster: cluster_id,
+            clock,
+            writer,
+            catalog,
+            policies,
+            namespaces,
+            admission,
+            webhook,
+            webhook_address: address,
+            enforcers,
+            stop,
+        };
+        Self::spawn(handles, decisions, listener)
+    }
+
+    fn spawn(
+        handles: Handles,
+        decisions: Recorder,
+        listener: TcpListener,
+    ) -> Result<Self, UpError> {
+        let Handles { config, client, policies, .. } = handles.clone();
+        let certificates = Arc::new(Certificates::open(
+            &config.data.join("tls"),
+            config.certificate_names(),
+            upkeep::now(&handles.clock),
+        )?);
+        let tls = listener::tls_config(Arc::<Certificates>::clone(&certificates))
+            .map_err(|error| UpError::Tls(error.to_string()))?;
+        let bounds = Bounds { connections: CONNECTIONS, drain: DRAIN };
+        let accepting = CancellationToken::new();
+        let serving = tokio::spawn(listener::serve(
+            listener,
+            tls,
+            Arc::clone(&handles.webhook),
+            bounds,
+            accepting.clone(),
+        ));
+        let shape = Arc::new(ArcSwap::from_pointee(Shape {
+            endpoint: config.endpoint(handles.webhook_address),
+            ca_bundle: certificates.bundle().as_ref().clone(),
+            own_namespace: config.namespace.clone(),
+        }));
+        let nudge = watch::Sender::new(0);
+        let reconciler =
+            Reconciler::new(client.clone(), Arc::clone(&policies), Arc::clone(&shape), decisions);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(upkeep::stop_accepting(handles.clone(), accepting));
+        tasks.spawn(reconciler.run(nudge.subscribe()));
+        tasks.spawn(Arc::clone(&handles.namespaces).watch());
+        tasks.spawn(upkeep::certificates(handles.clock.clone(), certificates, shape, nudge));
+        tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
+        tasks.spawn(upkeep::filters(handles.clone()));
+        for kind in definitions::KINDS {
+            tasks.spawn(cluster::watch(client.clone(), kind, Arc::clone(&policies)));
+        }
+        for root in &config.policies {
+            tasks.spawn(directory::watch(root.clone(), Arc::clone(&policies)));
+        }
+        write_run_file(&config.data, handles.webhook_address)?;
+        tracing::info!(cluster = handles.cluster, webhook = %handles.webhook_address, "up");
+        Ok(Self { handles, tasks, serving })
+    }
+
+    /// Adds a part that runs until everything stops.
+    pub fn add(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(part);
+    }
+
+    /// Waits until `stop` is cancelled and what was under way has been answered and recorded.
+    pub async fn wait(mut self) -> Result<(), UpError> {
+        self.handles.stop.cancelled().await;
+        tracing::info!("stopping: finishing what is under way");
+        match (&mut self.serving).await {
+            Ok(0) => {}
+            Ok(left) => tracing::warn!(left, "connections were cut off"),
+            Err(error) => tracing::error!(%error, "the webhook listener ended badly"),
+        }
+        self.tasks.shutdown().await;
+        self.handles.admission.report_shortfall();
+        let _ = std::fs::remove_file(run_file(&self.handles.config.data));
+        let writer = Arc::clone(&self.handles.writer);
+        match tokio::task::spawn_blocking(move || writer.close()).await {
+            Ok(Ok(_)) => tracing::info!("stopped; the ledger is sealed"),
+            Ok(Err(error)) => tracing::warn!(%error, "stopped; what is not sealed is kept"),
+            Err(error) => tracing::error!(%error, "stopped"),
+        }
+        Ok(())
+    }
+}
+
+async fn open_ledger(config: &Config, cluster: &str) -> Result<Writer, UpError> {
+    let ledger = Arc::new(Directory::new(config.data.join("ledger")));
+    let private = Arc::new(Directory::private(config.data.join("private")));
+    let guard = Arc::new(Directory::private(config.guard()));
+    let mut options = WriterOptions::new(cluster, private, guard);
+    options.events = Arc::new(|event| upkeep::tell(event));
+    let opening = tokio::task::spawn_blocking(move || Writer::open(ledger, options));
+    let (writer, recovered) = opening.await.map_err(|error| UpError::Data {
+        path: config.data.clone(),
+        source: std::io::Error::other(error),
+    })??;
+    tracing::info!(
+        origin = writer.origin(),
+        next = recovered.next_seq,
+        replayed = recovered.replayed,
+        torn_bytes = recovered.torn,
+        "opened the ledger"
+    );
+    Ok(writer)
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), UpError> {
+    let wrong = |source| UpError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
+}
+
+fn awaited(config: &Config) -> Vec<String> {
+    let kinds = definitions::KINDS.into_iter().map(cluster::place);
+    let directories = config.policies.iter().map(|root| directory::Directory::place(root));
+    kinds.chain(directories).collect()
+}
+
+fn run_file(data: &Path) -> PathBuf {
+    data.join("run.json")
+}
+
+/// Tells the command line where the running process is.
+fn write_run_file(data: &Path, webhook: SocketAddr) -> Result<(), UpError> {
+    let content = serde_json::json!({
+        "pid": std::process::id(),
+        "webhook": format!("https://{webhook}"),
+    });
+    let path = run_file(data);
+    private_file::write(&path, format!("{content}\n").as_bytes())
+        .map_err(|source| UpError::Data { path, source })
+}

@@ -1,0 +1,316 @@
+//! The configuration file of `proofstream up`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use proofstream_manifest as manifest;
+use proofstream_runtime::enforcers::{Enforcers, KINDS};
+use proofstream_runtime::webhooks::Endpoint;
+use serde::Deserialize;
+
+/// How everything in one process is run. Every field has a default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Ledger, keys, certificates and what is derived. Readable by its owner alone.
+    pub data: PathBuf,
+    /// Where the last signed size and root of the ledger are kept; on another volume where there is
+    /// one. By default a folder in `data`.
+    pub guard: Option<PathBuf>,
+    /// How to reach the API server. By default `$KUBECONFIG`, `~/.kube/config`, or the pod's service
+    /// account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace that Proofstream runs in: never asked about.
+    pub namespace: String,
+    /// The admission webhook.
+    pub webhook: Webhook,
+    /// The page and the API.
+    pub web: Web,
+    /// Where audit events come from.
+    pub audit: Audit,
+    /// Namespaces that the controls are about: names or globs.
+    pub regulated_namespaces: Vec<String>,
+    /// Directories of policies, beside those in the cluster.
+    pub policies: Vec<PathBuf>,
+    /// Kind of policy to who enforces it: `proofstream`, `kyverno`. A kind that is not named is
+    /// settled at the first start from what is registered with the API server, and then kept.
+    pub enforcers: BTreeMap<String, String>,
+}
+
+/// The admission webhook.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Webhook {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How the API server reaches it from outside the cluster: `https://HOST:PORT`. By default the
+    /// address it listens on.
+    pub url: Option<String>,
+    /// How the API server reaches it inside the cluster, instead of `url`.
+    pub service: Option<Service>,
+    /// Further names for its certificate.
+    pub names: Vec<String>,
+    /// Requests under way at a time; beyond that the API server applies the failure policy.
+    pub concurrency: usize,
+    /// Seconds between saying "not ready" and taking no more connections when stopping, for a Service
+    /// to notice.
+    pub drain_seconds: u64,
+}
+
+/// A Service in front of the webhook.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// Its namespace; by default the one that Proofstream runs in.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its port.
+    #[serde(default = "https")]
+    pub port: u16,
+}
+
+/// The page and the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Web {
+    /// Where they listen.
+    pub listen: SocketAddr,
+}
+
+/// Where audit events come from.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Audit {
+    /// Audit log files of API servers.
+    pub logs: Vec<AuditLog>,
+}
+
+/// One API server's audit log file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditLog {
+    /// The file that is written to now; rotated ones stand beside it.
+    pub path: PathBuf,
+    /// The host that writes it: names the source, `audit-file/HOST`.
+    pub host: String,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no YAML.
+    #[error(transparent)]
+    Yaml(#[from] manifest::ManifestError),
+    /// A field is unknown or of the wrong kind.
+    #[error("{path}: {reason}", path = path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value cannot be.
+    #[error("`{field}`: {reason}")]
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn https() -> u16 {
+    443
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("/var/lib/proofstream"),
+            guard: None,
+            kubeconfig: None,
+            namespace: "proofstream".to_owned(),
+            webhook: Webhook::default(),
+            web: Web::default(),
+            audit: Audit::default(),
+            regulated_namespaces: Vec::new(),
+            policies: Vec::new(),
+            enforcers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it are relative to its folder.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = fs::read(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::default();
+        if let Some(document) = manifest::documents(&bytes, &path.display().to_string()).next() {
+            config = serde_json::from_value(document?.value).map_err(|error| {
+                ConfigError::Field { path: path.to_owned(), reason: error.to_string() }
+            })?;
+        }
+        config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
+        config.check()?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        let logs = self.audit.logs.iter_mut().map(|log| &mut log.path);
+        let paths = std::iter::once(&mut self.data)
+            .chain(&mut self.guard)
+            .chain(&mut self.kubeconfig)
+            .chain(&mut self.policies)
+            .chain(logs);
+        for path in paths {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// Says what cannot be.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |field, reason: String| Err(ConfigError::Value { field, reason });
+        if let Some(kind) = self.enforcers.keys().find(|kind| !KINDS.contains(&kind.as_str())) {
+            return wrong("enforcers", format!("`{kind}` is none of {}", KINDS.join(", ")));
+        }
+        if self.webhook.concurrency == 0 {
+            return wrong("webhook.concurrency", "0 requests at a time are none".to_owned());
+        }
+        if let Some(url) = self.webhook.url.as_ref().filter(|url| !url.starts_with("https://")) {
+            return wrong("webhook.url", format!("`{url}` does not begin with https://"));
+        }
+        if self.webhook.url.is_some() && self.webhook.service.is_some() {
+            return wrong("webhook", "`url` and `service` exclude each other".to_owned());
+        }
+        if self.namespace == "kube-system" {
+            return wrong("namespace", "not `kube-system`: give Proofstream one of its own".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Who enforces, as the file says it.
+    pub fn enforcers(&self) -> Enforcers {
+        self.enforcers.clone().into_iter().collect()
+    }
+
+    /// Where the guard is.
+    pub fn guard(&self) -> PathBuf {
+        self.guard.clone().unwrap_or_else(|| self.data.join("guard"))
+    }
+
+    /// Where the API server finds the webhook, which listens at `address`.
+    pub fn endpoint(&self, address: SocketAddr) -> Endpoint {
+        match (&self.webhook.service, &self.webhook.url) {
+            (Some(service), _) => Endpoint::Service {
+                namespace: service.namespace.clone().unwrap_or_else(|| self.namespace.clone()),
+                name: service.name.clone(),
+                port: service.port,
+            },
+            (None, Some(url)) => Endpoint::Url(url.clone()),
+            (None, None) => Endpoint::Url(format!("https://{address}")),
+        }
+    }
+
+    /// The names that the webhook's certificate must carry.
+    pub fn certificate_names(&self) -> Vec<String> {
+        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let listens_at = self.webhook.listen.ip();
+        if !listens_at.is_unspecified() {
+            names.push(listens_at.to_string());
+        }
+        if let Some(host) = self.webhook.url.as_deref().and_then(host) {
+            names.push(host.to_owned());
+        }
+        if let Some(service) = &self.webhook.service {
+            let namespace = service.namespace.as_ref().unwrap_or(&self.namespace);
+            names.push(format!("{}.{namespace}.svc", service.name));
+        }
+        names.extend(self.webhook.names.iter().cloned());
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// The host of `https://HOST:PORT/…`.
+fn host(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://")?;
+    let authority = rest.split('/').next()?;
+    if let Some(six) = authority.strip_prefix('[') {
+        return six.split(']').next();
+    }
+    authority.split(':').next().filter(|host| !host.is_empty())
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9443)),
+            url: None,
+            service: None,
+            names: Vec::new(),
+            concurrency: 256,
+            drain_seconds: 0,
+        }
+    }
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proofstream.yaml");
+        fs::write(&path, text).unwrap();
+        Config::read(&path).map(|mut config| {
+            config.data = config.data.strip_prefix(folder.path()).unwrap_or(&config.data).to_owned();
+            config
+        })
+    }
+
+    #[test]
+    fn reads_what_is_there_and_defaults_the_rest() {
+        let config = read(
+            "data: state\nregulatedNamespaces: [payments, 'prod-*']\n\
+             webhook: {service: {name: proofstream}}\nenforcers: {ClusterPolicy: kyverno}\n",
+        )
+        .unwrap();
+        assert_eq!(config.data, Path::new("state"));
+        assert_eq!(config.webhook.concurrency, 256);
+        assert!(config.certificate_names().contains(&"proofstream.proofstream.svc".to_owned()));
+        assert!(!config.enforcers().is_ours("ClusterPolicy"));
+        assert!(read("").is_ok());
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let error = |text: &str| read(text).unwrap_err().to_string();
+        assert!(error("dta: x\n").contains("unknown field `dta`"));
+        assert!(error("enforcers: {Pod: proofstream}\n").contains("`Pod` is none of ClusterPolicy"));
+        assert!(error("webhook: {url: 'http://x'}\n").contains("`http://x`"));
+        assert!(error("a: [\n").contains("proofstream.yaml"));
+        assert_eq!(host("https://[::1]:9443/x"), Some("::1"));
+        assert_eq!(host("https://webhook.example:9443"), Some("webhook.example"));
+    }
+}

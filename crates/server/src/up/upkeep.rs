@@ -1,0 +1,115 @@
+//! Small tasks that keep the parts as they should be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use proofstream_ledger::writer::Event;
+use proofstream_runtime::admission::{Admission, Filters};
+use proofstream_runtime::clock::Clock;
+use proofstream_runtime::webhooks::Shape;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Handles;
+use crate::certificates::{Certificates, Refreshed};
+
+/// How often certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_secs(60 * 60);
+/// How often Kyverno's ConfigMap is looked at.
+const FILTERS: Duration = Duration::from_secs(60);
+/// How often what the trail lacks is reported.
+const SHORTFALL: Duration = Duration::from_secs(1);
+/// Where Kyverno keeps its filters.
+const KYVERNO: (&str, &str) = ("kyverno", "kyverno");
+
+/// Now, as the certificates' validity is written.
+pub(super) fn now(clock: &Clock) -> Timestamp {
+    Timestamp::from_microsecond(clock.now().micros()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// When everything is to stop: says "not ready", gives a Service time to notice, then has the listener
+/// take no more connections.
+pub(super) async fn stop_accepting(handles: Handles, accepting: CancellationToken) {
+    handles.stop.cancelled().await;
+    handles.admission.drain();
+    tokio::time::sleep(Duration::from_secs(handles.config.webhook.drain_seconds)).await;
+    accepting.cancel();
+}
+
+/// Renews certificates; a new authority goes into the webhook configuration.
+pub(super) async fn certificates(
+    clock: Clock,
+    certificates: Arc<Certificates>,
+    shape: Arc<ArcSwap<Shape>>,
+    nudge: watch::Sender<u64>,
+) {
+    let mut ticks = interval(CERTIFICATES);
+    loop {
+        ticks.tick().await;
+        match certificates.refresh(now(&clock)) {
+            Ok(Refreshed::Kept | Refreshed::Serving) => {}
+            Ok(Refreshed::Authority) => {
+                let mut next = shape.load().as_ref().clone();
+                next.ca_bundle = certificates.bundle().as_ref().clone();
+                shape.store(Arc::new(next));
+                nudge.send_modify(|count| *count += 1);
+            }
+            Err(error) => tracing::error!(%error, "certificates cannot be renewed"),
+        }
+    }
+}
+
+/// Reports what the trail lacks of our decisions.
+pub(super) async fn shortfall(admission: Arc<Admission>) {
+    let mut ticks = interval(SHORTFALL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        admission.report_shortfall();
+    }
+}
+
+/// Follows Kyverno's filters where its ConfigMap is.
+pub(super) async fn filters(handles: Handles) {
+    let (namespace, name) = KYVERNO;
+    let api: Api<ConfigMap> = Api::namespaced(handles.client.clone(), namespace);
+    let own = &handles.config.namespace;
+    let mut ticks = interval(FILTERS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let filters = match api.get_opt(name).await {
+            Ok(Some(found)) => {
+                let data = found.data.unwrap_or_default();
+                Filters::of_kyverno(own, |key| data.get(key).cloned())
+            }
+            Ok(None) => Ok(Filters::new(own)),
+            Err(error) => {
+                tracing::debug!(%error, "Kyverno's ConfigMap cannot be read");
+                continue;
+            }
+        };
+        match filters {
+            Ok(filters) => handles.admission.set_filters(filters),
+            Err(error) => tracing::warn!(%error, "Kyverno's ConfigMap is not used"),
+        }
+    }
+}
+
+/// Says what happens to the ledger.
+pub(super) fn tell(event: &Event) {
+    match event {
+        Event::Sealed { size, first, count } => {
+            tracing::debug!(size, first, count, "sealed a segment");
+        }
+        Event::LogResumed { path, rewritten } => {
+            tracing::warn!(path, rewritten, "the write-ahead log goes on");
+        }
+        other => tracing::error!(?other, "the ledger's storage fails; policies are enforced still"),
+    }
+}
