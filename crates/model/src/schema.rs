@@ -1,0 +1,24 @@
+//! JSON Schemas of the record bodies, as published in `docs/schemas/`.
+
+use schemars::{Schema, schema_for};
+
+use crate::{
+    Block, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody, Kind, PolicyBody,
+    ScanBody, SourceBody,
+};
+
+/// The schema of each kind's body. `erasure` is written by retention, of a later version.
+pub fn bodies() -> Vec<(Kind, Schema)> {
+    vec![
+        (Kind::Event, schema_for!(EventBody)),
+        (Kind::Decision, schema_for!(Decision)),
+        (Kind::Block, schema_for!(Block)),
+        (Kind::Finding, schema_for!(FindingBody)),
+        (Kind::Scan, schema_for!(ScanBody)),
+        (Kind::Policy, schema_for!(PolicyBody)),
+        (Kind::Source, schema_for!(SourceBody)),
+        (Kind::Gap, schema_for!(GapBody)),
+        (Kind::Key, schema_for!(KeyBody)),
+        (Kind::Export, schema_for!(ExportBody)),
+    ]
+}
