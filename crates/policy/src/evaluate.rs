@@ -189,7 +189,8 @@ fn judge_once(
     validate::judge(&rule.name, validation, &scope)
 }
 
-/// Whether the object as it was breaks the rule too.
+/// Whether the object as it was breaks the rule too, judged as if it were created now: a rule that
+/// forbids the update itself is not broken by the object as it was.
 fn violates_already(
     judgement: &Judgement<'_>,
     at: &RuleAt<'_>,
@@ -233,11 +234,7 @@ fn overridden(overrides: &[ModeOverride], request: &Request) -> Option<Mode> {
     let fits = |entry: &&ModeOverride| {
         let named = entry.namespaces.is_empty()
             || entry.namespaces.iter().any(|glob| glob.matches(target.namespace));
-        named
-            && entry.namespace_selector.as_ref().is_none_or(|selector| {
-                selector
-                    .matches(|key| labels?.get(key).map(String::as_str), labels.map(|l| l.keys()))
-            })
+        named && entry.namespace_selector.as_ref().is_none_or(|selector| selector.matches(&labels))
     };
     overrides.iter().find(fits).map(|entry| entry.mode)
 }

@@ -46,6 +46,7 @@ pub struct Policy {
 
 /// How a policy acts.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
     pub(crate) overrides: Vec<ModeOverride>,
@@ -77,6 +78,7 @@ pub(crate) struct ModeOverride {
 
 /// One rule, written or derived from a rule for pods.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) kind: RuleKind,
@@ -142,6 +144,18 @@ impl Policy {
     /// What a failure does where no override says otherwise.
     pub fn mode(&self) -> Mode {
         self.settings.mode
+    }
+
+    /// Every mode that a failure of it can have, overrides and rules included.
+    pub fn modes(&self) -> Vec<Mode> {
+        let settings = &self.settings;
+        let of_rules = self.rules.iter().flat_map(|rule| {
+            let own = rule.mode.unwrap_or(settings.mode);
+            rule.overrides.iter().map(|entry| entry.mode).chain([own])
+        });
+        let all: Vec<Mode> =
+            settings.overrides.iter().map(|entry| entry.mode).chain(of_rules).collect();
+        [Mode::Enforce, Mode::Audit].into_iter().filter(|mode| all.contains(mode)).collect()
     }
 
     /// What becomes of requests that it cannot judge.
