@@ -75,7 +75,7 @@ fn write(open: &Open) -> String {
         for (test, rules) in tests {
             let rules: Vec<_> =
                 rules.iter().map(|(rule, count)| format!("`{rule}` {count}")).collect();
-            write!(text, "- {test}: {}\n", rules.join(", ")).unwrap();
+            writeln!(text, "- {test}: {}", rules.join(", ")).unwrap();
         }
     }
     text
@@ -88,13 +88,13 @@ fn read(text: &str) -> Open {
         if let Some(heading) = line.strip_prefix("## ") {
             heading.rsplit_once(" (").unwrap().0.clone_into(&mut category);
         } else if let Some(item) = line.strip_prefix("- ") {
-            let (test, rules) = item.split_once(": ").unwrap();
+            let (name, rules) = item.split_once(": ").unwrap();
             let rules = rules.split(", `").map(|rule| {
-                let (name, count) = rule.trim_start_matches('`').rsplit_once("` ").unwrap();
-                (name.to_owned(), count.parse().unwrap())
+                let (rule, count) = rule.trim_start_matches('`').rsplit_once("` ").unwrap();
+                (rule.to_owned(), count.parse().unwrap())
             });
             let tests = open.entry(category.clone()).or_default();
-            tests.insert(test.to_owned(), rules.collect());
+            tests.insert(name.to_owned(), rules.collect());
         }
     }
     open

@@ -1,3 +1,5 @@
+#![allow(clippy::too_many_lines, reason = "the tables are long")]
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -106,7 +108,7 @@ fn functions_do_what_they_say() {
         ("divide('10Gi', '5Gi')", json!(2)),
         ("divide(`1`, `4`)", json!(0.25)),
         ("modulo(`7`, `4`)", json!(3)),
-        ("round(`3.14159`, `2`)", json!(3.14)),
+        ("round(`2.34567`, `2`)", json!(2.35)),
         ("base64_decode(base64_encode('hé'))", json!("hé")),
         ("compare('a', 'b')", json!(-1)),
         ("equal_fold('Ab', 'aB')", json!(true)),
@@ -233,7 +235,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_of_the_language_panics(expression in r#"[ab@.\[\]*?{}:|&!=<>()',`0-9\- ]{0,40}"#) {
+    fn no_text_of_the_language_panics(expression in r"[ab@.\[\]*?{}:|&!=<>()',`0-9\- ]{0,40}") {
         let _ = search(&expression, &json!({"a": [1, {"b": "c"}], "b": {"a": []}}));
     }
 }

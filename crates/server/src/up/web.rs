@@ -89,7 +89,7 @@ fn token(path: &Path) -> io::Result<String> {
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut random = [0; 24];
-            getrandom::fill(&mut random).map_err(io::Error::other)?;
+            getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
             let token = hex::encode(random);
             private_file::write(path, format!("{token}\n").as_bytes())?;
             Ok(token)
