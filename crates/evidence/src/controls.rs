@@ -3,6 +3,7 @@
 
 use proofstream_catalog::{Control, Planned, Scope, ShownBy};
 use proofstream_model::{ControlId, Kind, RequirementId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::history::{Gap, History, PolicyHistory, PolicyMode, uncovered};
 use crate::request::Question;
@@ -13,7 +14,7 @@ use crate::tally::by;
 const MAX_STRETCHES: usize = 20;
 
 /// Whether a control operated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// The records show it in force for the whole period, without a lapse.
     Operating,
@@ -24,7 +25,7 @@ pub enum Status {
 }
 
 /// What is said of one control.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlStatement {
     /// The control.
     pub id: ControlId,

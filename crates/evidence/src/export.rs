@@ -9,6 +9,7 @@ use proofstream_ledger::note::Signer;
 use proofstream_ledger::record::Envelope;
 use proofstream_ledger::tree::{Hash, Tree, leaf_hash};
 use proofstream_model::{ExportBody, Kind, Record, RequirementId};
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, OpenFile};
 use crate::history::History;
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportSummary {
     /// What is said of each requirement.
     pub requirements: Vec<RequirementStatement>,

@@ -2,6 +2,7 @@
 
 mod backend;
 mod output;
+mod remote;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use super::Format;
 use super::catalog_folder::CatalogFolder;
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
+use crate::server::Server;
 use backend::{DataFolder, ExportBackend};
 
 /// Write the evidence of a period as a bundle: README, records with proofs, tables, claims.
@@ -50,7 +52,8 @@ pub(super) struct Export {
     /// Where the bundle goes: a folder that is empty or not there yet.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The data folder of `proofstream up`, while no server runs on it.
+    /// The data folder of `proofstream up`. A server that runs on it makes the bundle; otherwise
+    /// this command does.
     #[arg(long, value_name = "DIR", env = "PROOFSTREAM_DATA")]
     data: PathBuf,
     #[command(flatten)]
@@ -72,8 +75,10 @@ pub(super) fn run(command: &Export, console: &mut Console) -> Result<ExitCode, F
         extracted: Timestamp::from_micros(Now::now().as_microsecond()),
         sample: sample.map(|(size, seed)| Sample { size, seed }),
     };
-    let backend = DataFolder::new(&command.data, &catalog);
-    let summary = backend.export(&request, &command.out, console)?;
+    let summary = match Server::of(&command.data)? {
+        Some(server) => remote::Running::new(server).export(&request, &command.out, console)?,
+        None => DataFolder::new(&command.data, &catalog).export(&request, &command.out, console)?,
+    };
     match command.output {
         Format::Table => output::table(&request, &summary, &command.out, console)?,
         Format::Json => output::json(&request, &summary, &command.out, console)?,

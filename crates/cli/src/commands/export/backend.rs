@@ -1,5 +1,5 @@
-//! Who makes the bundle: this process, on a data folder that no server holds; later also a running
-//! server.
+//! Who makes the bundle: here this process, on a data folder that no server holds; `remote.rs` has
+//! the running server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -147,7 +147,7 @@ fn not_opened(error: &OpenError) -> Failure {
     }
 }
 
-fn not_written(error: &OutputError) -> Failure {
+pub(super) fn not_written(error: &OutputError) -> Failure {
     match error {
         OutputError::Write { .. } => Failure::not_evaluated(error.to_string()),
         _ => Failure::input(error.to_string()),
