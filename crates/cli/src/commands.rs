@@ -5,6 +5,8 @@ mod completions;
 mod control;
 mod export;
 mod policy;
+mod up;
+mod webhooks;
 
 use std::ffi::OsString;
 
@@ -42,6 +44,11 @@ enum Command {
     /// Judge manifests with policies, and run the policies' tests; no cluster needed.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Run everything in one process: webhook, watch, ledger, API and page.
+    Up(up::Up),
+    /// Who enforces which kind of policy, and the way out in an emergency.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Write the completions of this command for a shell.
     Completions(completions::Completions),
 }
@@ -62,6 +69,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console)
             Command::Control(command) => control::run(&command, console),
             Command::Export(command) => export::run(&command, console),
             Command::Policy(command) => policy::run(command, console),
+            Command::Up(command) => up::run(&command, console),
+            Command::Webhooks(command) => webhooks::run(&command, console),
             Command::Completions(command) => completions::run(&command, console),
         },
         Err(error) => usage(&error, console),

@@ -154,14 +154,15 @@ pub struct Up {
     serving: tokio::task::JoinHandle<usize>,
 }
 
-/// Runs everything until `stop` is cancelled, then drains. `started` is told where the page is.
-pub async fn run(
-    config: Config,
-    stop: CancellationToken,
-    started: impl FnOnce(&Page),
-) -> Result<(), UpError> {
+/// Runs everything until `stop` is cancelled, then drains.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), UpError> {
     let mut up = Up::start(config, stop).await?;
-    started(&up.add_parts().await?);
+    let page = up.add_parts().await?;
+    tracing::info!(
+        page = page.url,
+        token_file = %page.token_file.display(),
+        "open the page and sign in with the token"
+    );
     up.wait().await
 }
 
