@@ -209,7 +209,7 @@ fn violates_already(
     if !is_about(at.policy, at.rule, &target, &before) {
         return false;
     }
-    let judgement = Judgement::new(&before, judgement.environment);
+    let judgement = Judgement::before(&before, judgement.environment);
     judge_once(&judgement, at, validation, empty).is_some_and(|said| said.status == Status::Fail)
 }
 

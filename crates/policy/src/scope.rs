@@ -38,6 +38,16 @@ impl<'r> Judgement<'r> {
         }
     }
 
+    /// The same, with what the caller says of the operation set aside: for the object as it was
+    /// before an update, which is judged as if it were created.
+    pub(crate) fn before(request: &'r Request, environment: &'r Environment) -> Self {
+        let mut judgement = Self::new(request, environment);
+        if let Some(Value::Object(given)) = judgement.given.get_mut("request") {
+            given.remove("operation");
+        }
+        judgement
+    }
+
     /// The answer to a lookup; where there is none, it is noted as needed.
     pub(crate) fn answer(&self, lookup: Lookup) -> Result<&'r Value, Failure> {
         match self.environment.answers.get(&lookup) {

@@ -399,12 +399,19 @@ fn what_is_not_evaluated_is_never_a_pass() {
         (status, message.as_str()),
         (Status::NotSupported, "`validate.cel` is not evaluated by this version")
     );
-    let rule = rules[0].as_object_mut().unwrap();
-    rule.remove("validate");
-    rule.insert("mutate".to_owned(), json!({"patchStrategicMerge": {}}));
-    let responses =
-        done(compile(&[policy("p", rules)]).evaluate(&Request::create(pod()), &environment()));
-    assert!(responses[0].status == Status::NotSupported && responses[0].refuses());
+    rules[0].as_object_mut().unwrap().remove("validate");
+    for (kind, body, refuses) in [
+        ("mutate", json!({"patchStrategicMerge": {}}), false),
+        ("generate", json!({}), false),
+        ("verifyImages", json!([]), true),
+    ] {
+        let mut rules = rules.clone();
+        rules[0][kind] = body;
+        let set = compile(&[policy("p", rules)]);
+        let responses = done(set.evaluate(&Request::create(pod()), &environment()));
+        assert_eq!(responses[0].status, Status::NotSupported);
+        assert_eq!(responses[0].refuses(), refuses, "{kind}");
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The language, its functions, its errors, and what hostile expressions come to.
+
 #![allow(clippy::too_many_lines, reason = "the tables are long")]
 
 use jiff::Timestamp;

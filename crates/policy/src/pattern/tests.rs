@@ -1,3 +1,5 @@
+//! What anchors decide, and that no pattern panics.
+
 #![allow(
     clippy::needless_pass_by_value,
     clippy::too_many_lines,
