@@ -11,8 +11,8 @@ export PROOFSTREAM_CACHE ?= $(HOME)/.cache/proofstream
 export CARGO_TARGET_DIR ?= $(PROOFSTREAM_CACHE)/target
 
 CARGO ?= cargo
-# The real control plane that tests and `make run` use; MINOR=1.36 takes another pinned minor.
-CONTROL_PLANE ?= etcd kube-apiserver kube-controller-manager
+# The real control plane that tests and `make run` use, and a kubectl where there is none.
+CONTROL_PLANE ?= etcd kube-apiserver kube-controller-manager $(if $(shell command -v kubectl),,kubectl)
 
 .PHONY: help deps control-plane build test run bench fmt lint
 
@@ -36,7 +36,7 @@ lint: deps ## formatting, clippy and the house rules
 	$(CARGO) xtask tidy
 
 test: lint control-plane ## lint, then every test, those on the real API server included
-	$(CARGO) test --workspace
+	RUST_LIB_BACKTRACE=0 $(CARGO) test --workspace
 
 # Without --package, so that the dependencies' features are those of the whole workspace and nothing
 # is built twice for `make run` and `make build`.

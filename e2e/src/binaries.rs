@@ -17,6 +17,7 @@ pub async fn control_plane(minor: &str, parts: &[&str]) -> Result<PathBuf> {
         .env("MINOR", minor)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
+        .kill_on_drop(true)
         .output()
         .await
         .with_context(|| format!("cannot run `{}`", script.display()))?;

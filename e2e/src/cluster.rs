@@ -92,8 +92,13 @@ impl Cluster {
         let data = options.data.clone();
         let (layout, guardian) = blocking(move || {
             let layout = Layout::create(&data)?;
-            let guardian = Guardian::start(layout.root(), afterwards)?;
-            Ok((layout, guardian))
+            match Guardian::start(layout.root(), afterwards) {
+                Ok(guardian) => Ok((layout, guardian)),
+                Err(error) => {
+                    layout.discard(&data);
+                    Err(error)
+                }
+            }
         })
         .await?;
         let (ports, claims) = claim_ports(&layout)?;
@@ -139,12 +144,12 @@ impl Cluster {
     /// A client that acts as a cluster administrator (group `system:masters`). Belongs to the runtime
     /// in which it is made.
     pub async fn client(&self) -> Result<Client> {
-        kubeconfig::client(&self.admin_kubeconfig).await
+        kubeconfig::client_from_kubeconfig(&self.admin_kubeconfig).await
     }
 
     /// A client that acts as `user`, a member of `groups`.
     pub async fn client_for(&self, user: &str, groups: &[&str]) -> Result<Client> {
-        kubeconfig::client(&self.kubeconfig_for(user, groups)?).await
+        kubeconfig::client_from_kubeconfig(&self.kubeconfig_for(user, groups)?).await
     }
 
     /// The text of a kubeconfig for `user`, a member of `groups`, with a client certificate.

@@ -38,8 +38,8 @@ current-context: proofstream
     )
 }
 
-/// A client that acts as the kubeconfig's current user.
-pub(crate) async fn client(text: &str) -> Result<Client> {
+/// A client that acts as the current user of a kubeconfig, given as text.
+pub async fn client_from_kubeconfig(text: &str) -> Result<Client> {
     let kubeconfig = Kubeconfig::from_yaml(text).context("not a kubeconfig")?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

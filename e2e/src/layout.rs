@@ -49,6 +49,14 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Removes a temporary folder that got no guardian.
+    pub(crate) fn discard(self, data: &Data) {
+        if *data == Data::Temporary {
+            // The error that led here is the one to tell.
+            let _ = fs::remove_dir_all(self.root);
+        }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -30,6 +30,7 @@ pub mod foreground;
 pub use crate::authority::Credential;
 pub use crate::binaries::{control_plane, kubectl};
 pub use crate::cluster::{Cluster, Component};
+pub use crate::kubeconfig::client_from_kubeconfig;
 pub use crate::objects::{apply, create, wait_until};
 pub use crate::options::{
     Admission, Audit, AuditLog, AuditWebhook, ClusterOptions, DEFAULT_MINOR, Data, Document,

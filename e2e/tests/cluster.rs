@@ -8,11 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
+use proofstream_e2e::foreground::CONTROLLERS;
 use proofstream_e2e::{
-    Audit, Cluster, ClusterOptions, Component, DEFAULT_MINOR, Data, Document, create, wait_until,
+    Admission, Audit, AuditLog, AuditWebhook, Cluster, ClusterOptions, Component, DEFAULT_MINOR,
+    Data, Document, client_from_kubeconfig, create, wait_until,
 };
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,8 +56,7 @@ async fn boots_answers_and_knows_its_users() -> Result<()> {
     assert_eq!(user.username.as_deref(), Some("alice: ops"));
     let seen = user.groups.unwrap_or_default();
     assert!(groups.iter().all(|&group| seen.iter().any(|other| other == group)), "{seen:?}");
-    let refused =
-        Api::<Pod>::namespaced(alice, "payments").list(&kube::api::ListParams::default()).await;
+    let refused = Api::<Pod>::namespaced(alice, "payments").list(&ListParams::default()).await;
     assert!(
         matches!(&refused, Err(kube::Error::Api(status)) if status.is_forbidden()),
         "{refused:?}"
@@ -164,9 +166,99 @@ async fn a_data_folder_outlives_its_cluster() -> Result<()> {
     let cluster = Cluster::start(options).await?;
     assert_eq!(cluster.server(), server);
     // A kubeconfig somebody kept is still right.
-    std::fs::write(folder.path().join("kept"), kubeconfig)?;
-    let kept = folder.path().join("kept").display().to_string();
-    cluster.kubectl(&["--kubeconfig", &kept, "get", "namespace", "kept"]).await?;
+    let namespaces: Api<Namespace> = Api::all(client_from_kubeconfig(&kubeconfig).await?);
+    namespaces.get("kept").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn controllers_do_what_kubectl_users_expect() -> Result<()> {
+    let controllers = CONTROLLERS.iter().map(|&name| name.to_owned()).collect();
+    let options = ClusterOptions { controllers: Some(controllers), ..ClusterOptions::default() };
+    let cluster = Cluster::start(options).await?;
+    cluster.kubectl(&["create", "namespace", "shop"]).await?;
+    let deployment = ["-n", "shop", "create", "deployment", "web", "--image=web:1"];
+    cluster.kubectl(&deployment).await?;
+    let pods: Api<Pod> = Api::namespaced(cluster.client().await?, "shop");
+    wait_until("the deployment's pod", PATIENCE, || async {
+        let list = pods.list(&ListParams::default()).await?;
+        ensure!(list.items.len() == 1, "{} pods", list.items.len());
+        Ok(())
+    })
+    .await?;
+
+    cluster.kubectl(&["delete", "namespace", "shop", "--wait=false"]).await?;
+    let namespaces: Api<Namespace> = Api::all(cluster.client().await?);
+    wait_until("the namespace to be gone", PATIENCE, || async {
+        let namespace = namespaces.get_opt("shop").await?;
+        ensure!(namespace.is_none(), "it is there");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn options_reach_the_api_server() -> Result<()> {
+    let receiver = TcpListener::bind("127.0.0.1:0").await?;
+    let webhook = format!(
+        "
+apiVersion: v1
+kind: Config
+clusters: [{{name: receiver, cluster: {{server: 'http://{}/audit'}}}}]
+contexts: [{{name: receiver, context: {{cluster: receiver, user: ''}}}}]
+current-context: receiver
+",
+        receiver.local_addr()?
+    );
+    let admission = "
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    defaults: {enforce: baseline}
+";
+    let policy = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules: [{level: Metadata, verbs: [create]}]
+";
+    let options = ClusterOptions {
+        audit: Some(Audit {
+            policy: Document::text(policy),
+            log: Some(AuditLog {
+                max_size_mib: Some(1),
+                max_backups: Some(3),
+                max_age_days: Some(1),
+            }),
+            webhook: Some(AuditWebhook {
+                kubeconfig: Document::text(webhook),
+                batch_max_wait: Some(Duration::from_millis(100)),
+            }),
+        }),
+        admission: Admission {
+            enable: vec!["AlwaysPullImages".to_owned()],
+            disable: vec!["LimitRanger".to_owned()],
+            configuration: Some(Document::text(admission)),
+        },
+        feature_gates: [("AllAlpha".to_owned(), false)].into(),
+        ..ClusterOptions::default()
+    };
+    let cluster = Cluster::start(options).await?;
+    let (mut connection, _) = tokio::time::timeout(PATIENCE, receiver.accept()).await??;
+    let mut start = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, connection.read(&mut start)).await??;
+    let start = String::from_utf8_lossy(&start[..read]).into_owned();
+    assert!(start.starts_with("POST /audit"), "{start}");
+
+    cluster.create_namespace("payments").await?;
+    let refused = refusal(&cluster, PRIVILEGED_POD).await?;
+    assert!(refused.contains("violates PodSecurity"), "{refused}");
+    let stored = cluster.create(POD).await?;
+    let pulled = &stored[0].data["spec"]["containers"][0]["imagePullPolicy"];
+    assert_eq!(pulled, "Always");
     Ok(())
 }
 

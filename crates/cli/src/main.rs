@@ -1,3 +1,9 @@
 //! The `proofstream` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use proofstream_cli::Console;
+
+fn main() -> ExitCode {
+    proofstream_cli::run(std::env::args_os(), &mut Console::standard()).into()
+}

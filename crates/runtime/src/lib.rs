@@ -1,4 +1,11 @@
-//! The loop: observe, judge, record
+//! The loop: observe, judge, record.
 
 pub mod ingest;
+pub mod admission;
+pub mod background;
+pub mod clock;
+pub mod enforcers;
+pub mod policies;
 pub mod projection;
+pub mod recorder;
+pub mod webhooks;

@@ -1,0 +1,24 @@
+//! `proofstream policy`: policies judged without a cluster.
+
+mod apply;
+mod test;
+
+use clap::Subcommand;
+
+use crate::console::Console;
+use crate::exit::{ExitCode, Failure};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Judge manifests with policies and say what each rule makes of each object.
+    Apply(apply::Apply),
+    /// Run the tests (kyverno-test.yaml) found below some paths, strictly.
+    Test(test::Test),
+}
+
+pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitCode, Failure> {
+    match command {
+        PolicyCommand::Apply(command) => apply::run(&command, console),
+        PolicyCommand::Test(command) => test::run(&command, console),
+    }
+}

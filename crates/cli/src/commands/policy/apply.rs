@@ -1,0 +1,217 @@
+//! `proofstream policy apply`: manifests judged with policies.
+
+mod sink;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+use proofstream_manifest::Document;
+use proofstream_policy::Policy;
+use serde_json::Value;
+
+use crate::commands::Format;
+use crate::console::Console;
+use crate::exit::{ExitCode, Failure};
+use crate::offline::files::{self, Found};
+use crate::offline::judge::{Circumstances, Defaults, Judge};
+use crate::offline::policies;
+use crate::offline::report::{RuleResult, Summary, counted};
+use crate::offline::values::{Values, load_user};
+use sink::Sink;
+
+/// Judge manifests with policies and say what each rule makes of each object.
+///
+/// Policies are Kyverno's ClusterPolicy and Policy. Folders are walked in sorted order for .yaml, .yml
+/// and .json files. Objects are judged one by one as they are read, so an input of any length needs
+/// little memory. An object without a namespace is in `default`, as kubectl would have it.
+///
+/// Objects are judged as they are written, like the established command does: a pod without a
+/// `securityContext` has none. The API server would give it an empty one before any policy sees it;
+/// --defaults does the same.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits with 1 if any rule fails, 2 for input that cannot be used, 3 if a rule could not be judged.
+
+Examples:
+  proofstream policy apply policies/ --resource deploy.yaml
+  kubectl get pods -A -o yaml | proofstream policy apply policies/ --resource -")]
+pub(super) struct Apply {
+    /// Policies: files, or folders of them.
+    #[arg(required = true, value_name = "POLICY")]
+    policies: Vec<PathBuf>,
+    /// Objects to judge: a file, a folder, or - for standard input. May be given several times.
+    #[arg(long, short, required = true, value_name = "FILE|DIR|-")]
+    resource: Vec<PathBuf>,
+    /// Values for variables that a cluster would know (`cli.kyverno.io` Values).
+    #[arg(long, short, value_name = "FILE")]
+    values: Option<PathBuf>,
+    /// Who asks (`cli.kyverno.io` UserInfo); without it, a match on users is not narrowed by them.
+    #[arg(long, value_name = "FILE")]
+    user_info: Option<PathBuf>,
+    /// Exceptions to the policies (PolicyException): a file or a folder. May be given several times.
+    #[arg(long, short, value_name = "FILE|DIR")]
+    exception: Vec<PathBuf>,
+    /// Fill in what the API server would before its admission: judge as a cluster would.
+    #[arg(long)]
+    defaults: bool,
+    /// List rules that hold or do not apply, too.
+    #[arg(long)]
+    all: bool,
+    /// How to write the results; a table unless asked otherwise, also into a pipe.
+    #[arg(long, short, value_enum, default_value = "table", value_name = "FORMAT")]
+    output: Format,
+}
+
+/// What is known while objects are judged.
+struct Run {
+    judge: Judge,
+    sink: Sink,
+    summary: Summary,
+    /// Whether each policy matched anything.
+    matched: Vec<bool>,
+    objects: usize,
+    code: ExitCode,
+}
+
+pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Failure> {
+    let stdin = |path: &PathBuf| path.as_os_str() == "-";
+    if command.policies.iter().chain(&command.resource).filter(|path| stdin(path)).count() > 1 {
+        return Err(Failure::input("standard input can be read once only")
+            .help("use `-` for the policies or for the resources"));
+    }
+    let (policies, code) = load_policies(command, console)?;
+    let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
+    let user = command.user_info.as_deref().map(load_user).transpose()?;
+    let exceptions = policies::load_exceptions(&command.exception)?;
+    let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
+    let circumstances = Circumstances { values, exceptions, user, defaults, now: Timestamp::now() };
+    let (judge, duplicates) = Judge::new(policies, circumstances);
+    for duplicate in duplicates {
+        console.warn(&format!("{duplicate}; the first one is judged with"));
+    }
+    let names: Vec<_> = judge.policies().iter().map(Policy::qualified_name).collect();
+    let mut run = Run {
+        judge,
+        sink: Sink::new(command.output, command.all, console.paint()),
+        summary: Summary::default(),
+        matched: vec![false; names.len()],
+        objects: 0,
+        code,
+    };
+    run.sink.begin(console)?;
+    let mut progress = console.progress("objects");
+    for found in files::find(&command.resource, files::is_manifest)? {
+        run.judge_file(&found, console, &mut || progress.step())?;
+    }
+    progress.finish();
+    run.finish(&names, console)
+}
+
+/// The policies, with a word about each document that is none or is broken.
+fn load_policies(
+    command: &Apply,
+    console: &mut Console,
+) -> Result<(Vec<Policy>, ExitCode), Failure> {
+    let loaded = policies::load(&command.policies)?;
+    let mut code = ExitCode::Done;
+    for failure in &loaded.failures {
+        console.failure(failure);
+        code = code.and(failure.code);
+    }
+    for each in &loaded.unsupported {
+        let (place, kind, name) = (&each.place, &each.kind, &each.name);
+        console.warn(&format!("{place}: {kind} `{name}` is of a kind that is not judged yet"));
+        code = code.and(ExitCode::NotEvaluated);
+    }
+    if loaded.policies.is_empty() {
+        if code == ExitCode::Done {
+            return Err(Failure::input("no policy in the given paths")
+                .help("policies are Kyverno's ClusterPolicy and Policy objects"));
+        }
+        // Each document was named above; there is nothing left to judge with.
+        return Err(Failure { code, message: "no policy can be used".into(), help: String::new() });
+    }
+    Ok((loaded.policies, code))
+}
+
+// === impl Run ===
+
+impl Run {
+    fn judge_file(
+        &mut self,
+        found: &Found,
+        console: &mut Console,
+        step: &mut dyn FnMut(),
+    ) -> Result<(), Failure> {
+        for document in files::open(&found.path)? {
+            match document.map_err(Failure::from).and_then(|document| object(found, document)) {
+                Ok(Some(document)) => self.judge_object(document, console)?,
+                Ok(None) => {}
+                Err(failure) => {
+                    console.failure(&failure);
+                    self.code = self.code.and(failure.code);
+                }
+            }
+            step();
+        }
+        Ok(())
+    }
+
+    fn judge_object(&mut self, document: Document, console: &mut Console) -> Result<(), Failure> {
+        self.objects += 1;
+        let place = format!("{}:{}", document.file, document.line);
+        self.judge.notice(&document.value);
+        let responses = self.judge.judge(document.value, None);
+        let mut results = Vec::with_capacity(responses.len());
+        for response in responses {
+            if let Some(matched) = self.matched.get_mut(response.policy_index) {
+                *matched = true;
+            }
+            let result = RuleResult::from(response);
+            self.summary.count(result.result);
+            results.push(result);
+        }
+        self.sink.object(&place, &results, console)?;
+        Ok(())
+    }
+
+    fn finish(self, names: &[String], console: &mut Console) -> Result<ExitCode, Failure> {
+        let objects = counted(self.objects, "resource", "resources");
+        let policies = counted(names.len(), "policy", "policies");
+        self.sink.end(&format!("{objects}, {policies}"), &self.summary, console)?;
+        console.flush()?;
+        if self.objects == 0 {
+            console.warn("the given paths hold no resources");
+        } else {
+            for (name, _) in names.iter().zip(&self.matched).filter(|(_, matched)| !**matched) {
+                console.warn(&format!("policy `{name}` matched none of the {objects}"));
+            }
+        }
+        let mut code = self.code;
+        if self.summary.error > 0 {
+            code = code.and(ExitCode::NotEvaluated);
+        }
+        if self.summary.fail > 0 {
+            code = code.and(ExitCode::Failed);
+        }
+        Ok(code)
+    }
+}
+
+/// A document that is an object. In a walked folder other documents are passed over.
+fn object(found: &Found, document: Document) -> Result<Option<Document>, Failure> {
+    let has = |key: &str| {
+        document.value.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+    };
+    if has("apiVersion") && has("kind") {
+        return Ok(Some(document));
+    }
+    if !found.named {
+        return Ok(None);
+    }
+    let missing = if has("apiVersion") { "kind" } else { "apiVersion" };
+    let place = format!("{}:{}", document.file, document.line);
+    Err(Failure::input(format!("{place}: the document is no Kubernetes object: no `{missing}`"))
+        .help("every object has `apiVersion`, `kind` and `metadata.name`"))
+}

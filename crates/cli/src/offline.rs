@@ -1,0 +1,10 @@
+//! Policies judged without a cluster: what `proofstream policy` does, without arguments and output.
+
+pub mod expectation;
+pub mod files;
+pub mod judge;
+pub mod policies;
+pub mod report;
+pub mod scope;
+pub mod test_file;
+pub mod values;

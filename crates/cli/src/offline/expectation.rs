@@ -1,0 +1,348 @@
+//! Runs test files and compares what rules say with what is expected of them, strictly: an
+//! expectation holds only where a response with that rule and that result exists.
+
+mod selector;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use proofstream_policy::{Operation, RuleResponse, Status, UserInfo};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::exit::Failure;
+use crate::offline::files::{self, Found};
+use crate::offline::judge::{Circumstances, Defaults, Judge};
+use crate::offline::policies::{self, Loaded};
+use crate::offline::scope;
+use crate::offline::test_file::{Expected, TestFile, resolve};
+use crate::offline::values::{self, Values};
+use selector::{Identity, Selector, policy_matches, rule_matches};
+
+/// One expectation and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Expectation {
+    /// The test file.
+    pub file: String,
+    /// The test's name.
+    pub test: String,
+    /// The policy, as the test names it.
+    pub policy: String,
+    /// The rule, as the test names it; empty for any.
+    pub rule: String,
+    /// The resource, as the test names it.
+    pub resource: String,
+    /// The kind, as the test names it; empty for any.
+    pub kind: String,
+    /// The expected result.
+    pub expected: String,
+    /// What the rule said; absent where it said nothing.
+    pub actual: Option<String>,
+    /// Whether the expectation holds.
+    pub holds: bool,
+    /// What it needs that this version cannot run; absent for what was run.
+    pub unsupported: Option<String>,
+    /// Why it does not hold, or the rule's message.
+    pub reason: String,
+}
+
+/// How many expectations came out how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Test files.
+    pub files: usize,
+    /// Expectations.
+    pub total: usize,
+    /// Expectations that hold.
+    pub hold: usize,
+    /// Expectations that do not.
+    pub fail: usize,
+    /// Expectations that were not run.
+    pub unsupported: usize,
+}
+
+/// What became of all tests.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Every expectation, in the order of files and entries.
+    pub expectations: Vec<Expectation>,
+    /// Counts.
+    pub summary: Summary,
+    /// Test files, or files they name, that cannot be read.
+    pub failures: Vec<Failure>,
+}
+
+/// Runs the tests below some paths; `done` is called after each file.
+pub fn run(paths: &[PathBuf], now: Timestamp, done: &mut dyn FnMut()) -> Result<Report, Failure> {
+    let found =
+        files::find(paths, |name| matches!(name, "kyverno-test.yaml" | "kyverno-test.yml"))?;
+    if found.is_empty() {
+        return Err(Failure::input("no kyverno-test.yaml below the given paths")
+            .help("name a folder that holds tests, or a test file itself"));
+    }
+    let mut report = Report::default();
+    for file in found {
+        run_file(&file, now, &mut report);
+        done();
+    }
+    report.count();
+    Ok(report)
+}
+
+// === impl Report ===
+
+impl Report {
+    fn count(&mut self) {
+        self.summary.total = self.expectations.len();
+        for each in &self.expectations {
+            match (each.holds, &each.unsupported) {
+                (true, _) => self.summary.hold += 1,
+                (false, Some(_)) => self.summary.unsupported += 1,
+                (false, None) => self.summary.fail += 1,
+            }
+        }
+    }
+}
+
+fn run_file(file: &Found, now: Timestamp, report: &mut Report) {
+    report.summary.files += 1;
+    let tests = match TestFile::load(&file.path) {
+        Ok(tests) => tests,
+        Err(failure) => {
+            report.failures.push(failure);
+            return;
+        }
+    };
+    let folder = file.path.parent().unwrap_or(Path::new("."));
+    for test in tests {
+        match test {
+            Err(failure) => report.failures.push(failure),
+            Ok(test) => run_test(&file.shown(), folder, &test, now, report),
+        }
+    }
+}
+
+fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: &mut Report) {
+    let bench = match Bench::prepare(folder, test, now) {
+        Ok(bench) => Some(bench),
+        Err(failure) => {
+            report
+                .failures
+                .push(Failure { message: format!("{file}: {}", failure.message), ..failure });
+            None
+        }
+    };
+    for expected in &test.results {
+        for selector in selectors(expected, bench.as_ref()) {
+            let outcome = match &bench {
+                Some(bench) => bench.outcome(test, expected, &selector),
+                None => Outcome::failed("the test cannot be prepared"),
+            };
+            report.expectations.push(Expectation {
+                file: file.to_owned(),
+                test: test.name().to_owned(),
+                policy: expected.policy.clone(),
+                rule: expected.rule.clone().unwrap_or_default(),
+                resource: selector.shown(),
+                kind: selector.kind().or(expected.kind.as_deref()).unwrap_or_default().to_owned(),
+                expected: expected.result().unwrap_or_default().to_owned(),
+                actual: outcome.actual,
+                holds: outcome.holds,
+                unsupported: outcome.unsupported,
+                reason: outcome.reason,
+            });
+        }
+    }
+}
+
+/// The resources an entry is about; where it names none, all of its kind.
+fn selectors(expected: &Expected, bench: Option<&Bench>) -> Vec<Selector> {
+    let kind = expected.kind.as_deref();
+    let mut selectors: Vec<_> = expected
+        .resources
+        .iter()
+        .chain(&expected.resource)
+        .map(|name| Selector::named(name, kind))
+        .chain(expected.resource_specs.iter().map(Selector::specified))
+        .collect();
+    if selectors.is_empty() {
+        let resources = bench.map(|bench| bench.resources.as_slice()).unwrap_or_default();
+        let all = resources.iter().map(|resource| Selector::exactly(&resource.identity));
+        let any = Selector::of_kind(kind);
+        selectors.extend(all.filter(|selector| any.includes(selector)));
+        if selectors.is_empty() {
+            selectors.push(any);
+        }
+    }
+    selectors
+}
+
+/// What became of an expectation.
+struct Outcome {
+    actual: Option<String>,
+    holds: bool,
+    unsupported: Option<String>,
+    reason: String,
+}
+
+impl Outcome {
+    fn failed(reason: impl Into<String>) -> Self {
+        Self { actual: None, holds: false, unsupported: None, reason: reason.into() }
+    }
+
+    fn unsupported(what: &str) -> Self {
+        let reason = format!("not run: {what}");
+        Self { actual: None, holds: false, unsupported: Some(what.to_owned()), reason }
+    }
+}
+
+/// A test that is ready to run.
+struct Bench {
+    resources: Vec<Resource>,
+    /// (policy, namespace) of the policies that can be judged with.
+    policies: Vec<(String, Option<String>)>,
+    /// (policy, rule, what) of rules that cannot be run.
+    not_supported: Vec<(String, String, String)>,
+    loaded: Loaded,
+    judge: Judge,
+    /// What the rules say of each resource, for the operation that the values give.
+    responses: Vec<Vec<RuleResponse>>,
+}
+
+struct Resource {
+    identity: Identity,
+    object: Value,
+}
+
+// === impl Bench ===
+
+impl Bench {
+    fn prepare(folder: &Path, test: &TestFile, now: Timestamp) -> Result<Self, Failure> {
+        let mut loaded = policies::load(&resolve(folder, &test.policies))?;
+        let values = match (&test.variables, &test.values) {
+            (Some(path), _) => Values::load(&folder.join(path))?,
+            (None, Some(values)) => values.clone(),
+            (None, None) => Values::default(),
+        };
+        let user: Option<UserInfo> =
+            test.userinfo.as_ref().map(|path| values::load_user(&folder.join(path))).transpose()?;
+        let own = std::mem::take(&mut loaded.policies);
+        let policies = own
+            .iter()
+            .map(|policy| (policy.name().to_owned(), policy.namespace().map(str::to_owned)))
+            .collect();
+        let mut not_supported = Vec::new();
+        for policy in &own {
+            for (rule, what) in policy.not_supported() {
+                not_supported.push((policy.name().to_owned(), rule.to_owned(), what.to_owned()));
+            }
+        }
+        let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
+        let defaults = Defaults::AsWritten;
+        let (mut judge, _) =
+            Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
+        let resources = load_resources(&resolve(folder, &test.resources))?;
+        for resource in &resources {
+            judge.notice(&resource.object);
+        }
+        let responses =
+            resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
+        Ok(Self { resources, policies, not_supported, loaded, judge, responses })
+    }
+
+    fn outcome(&self, test: &TestFile, expected: &Expected, selector: &Selector) -> Outcome {
+        let foreign = self.loaded.unsupported.iter().find(|each| each.name == expected.policy);
+        if let Some(foreign) = foreign {
+            return Outcome::unsupported(&format!("kind {}", foreign.kind));
+        }
+        if let Some(what) = expected.unsupported().or_else(|| test.unsupported()) {
+            return Outcome::unsupported(what);
+        }
+        if let Some((_, message)) =
+            self.loaded.broken.iter().find(|(name, _)| *name == expected.policy)
+        {
+            return Outcome::failed(format!("the policy cannot be used: {message}"));
+        }
+        let known = self
+            .policies
+            .iter()
+            .any(|(name, namespace)| policy_matches(expected, name, namespace.as_deref()));
+        if !known {
+            return Outcome::failed("the test's policies do not contain this policy");
+        }
+        let operation = match expected.operation.as_deref().map(Operation::from_word) {
+            Some(None) => return Outcome::failed("the operation is not one of the API server's"),
+            operation => operation.flatten(),
+        };
+        self.compare(expected, selector, operation)
+    }
+
+    fn compare(
+        &self,
+        expected: &Expected,
+        selector: &Selector,
+        operation: Option<Operation>,
+    ) -> Outcome {
+        let mut is_there = false;
+        let mut found = Vec::new();
+        for (resource, responses) in self.resources.iter().zip(&self.responses) {
+            if !selector.matches(&resource.identity, expected.namespace.as_deref()) {
+                continue;
+            }
+            is_there = true;
+            let tried = operation
+                .map(|operation| self.judge.judge(resource.object.clone(), Some(operation)));
+            let responses = tried.as_ref().unwrap_or(responses);
+            found.extend(responses.iter().filter(|response| is_meant(expected, response)).cloned());
+        }
+        let wanted = expected.result().unwrap_or_default();
+        let best = found.iter().find(|response| response.status.as_str() == wanted);
+        match best.or_else(|| found.first()) {
+            Some(response) if response.status == Status::NotSupported => self
+                .not_supported(expected)
+                .unwrap_or_else(|| Outcome::unsupported(&response.message)),
+            Some(response) => Outcome {
+                actual: Some(response.status.as_str().to_owned()),
+                holds: response.status.as_str() == wanted,
+                unsupported: None,
+                reason: response.message.clone(),
+            },
+            None if !is_there => Outcome::failed("the test's resources do not contain this one"),
+            None => self.not_supported(expected).unwrap_or_else(|| {
+                Outcome::failed("the rule says nothing of this resource: it does not match")
+            }),
+        }
+    }
+
+    /// Whether the rule an expectation is about is one that cannot be run.
+    fn not_supported(&self, expected: &Expected) -> Option<Outcome> {
+        let (name, _) = selector::split_policy(expected);
+        let found = self.not_supported.iter().find(|(policy, rule, _)| {
+            policy == name && rule_matches(expected.rule.as_deref(), rule)
+        });
+        found.map(|(_, _, what)| Outcome::unsupported(what))
+    }
+}
+
+fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {
+    policy_matches(expected, &response.policy, response.policy_namespace.as_deref())
+        && rule_matches(expected.rule.as_deref(), &response.rule)
+}
+
+/// The objects of a test; of two with the same name, the first.
+fn load_resources(paths: &[PathBuf]) -> Result<Vec<Resource>, Failure> {
+    let mut seen = HashSet::new();
+    let mut resources = Vec::new();
+    for found in files::find(paths, files::is_manifest)? {
+        for document in files::open(&found.path)? {
+            let mut object = document?.value;
+            scope::put_into_namespace(&mut object);
+            let identity = Identity::of(&object);
+            if seen.insert(identity.clone()) {
+                resources.push(Resource { identity, object });
+            }
+        }
+    }
+    Ok(resources)
+}

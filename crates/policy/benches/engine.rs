@@ -1,0 +1,129 @@
+//! What the engine costs: one pod against the article's two policies, compiling, a large set.
+
+use std::path::Path;
+
+use divan::{Bencher, black_box};
+use jiff::Timestamp;
+use proofstream_policy::{Environment, Evaluation, Policy, PolicySet, Request, parse};
+use serde_json::{Value, json};
+
+fn main() {
+    divan::main();
+}
+
+fn article(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/article").join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    serde_yaml_ng::from_str(&text).unwrap()
+}
+
+fn article_policies() -> Vec<Value> {
+    vec![article("require-hardened-securitycontext.yaml"), article("disallow-secret-env-vars.yaml")]
+}
+
+fn policies(documents: &[Value]) -> Vec<Policy> {
+    documents.iter().map(|document| parse(document).unwrap()).collect()
+}
+
+fn pod(namespace: &str) -> Request {
+    let container = json!({
+        "name": "main",
+        "image": "registry.example/app:1",
+        "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "securityContext": {
+            "privileged": false,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    });
+    Request::create(json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "good", "namespace": namespace, "labels": {"app": "x"}},
+        "spec": {"securityContext": {"runAsNonRoot": true}, "containers": [container.clone(), container]},
+    }))
+}
+
+fn run(set: &PolicySet, request: &Request, environment: &Environment) -> usize {
+    match set.evaluate(black_box(request), environment) {
+        Evaluation::Done(responses) => responses.len(),
+        Evaluation::Needs(_) => 0,
+    }
+}
+
+#[divan::bench]
+fn two_policies_one_pod(bencher: Bencher) {
+    let (set, _) = PolicySet::compile(policies(&article_policies()));
+    let request = pod("payments");
+    let environment = Environment::at(Timestamp::UNIX_EPOCH);
+    assert_eq!(run(&set, &request, &environment), 2);
+    bencher.bench_local(|| run(&set, &request, &environment));
+}
+
+#[divan::bench]
+fn two_policies_one_refused_pod(bencher: Bencher) {
+    let (set, _) = PolicySet::compile(policies(&article_policies()));
+    let mut request = pod("payments");
+    if let Some(object) = &mut request.object {
+        object["spec"]["containers"][1]["securityContext"]["privileged"] = json!(true);
+    }
+    let environment = Environment::at(Timestamp::UNIX_EPOCH);
+    bencher.bench_local(|| run(&set, &request, &environment));
+}
+
+/// A hundred policies: half like the one, half like the other of the article's.
+fn hundred() -> Vec<Value> {
+    let article = article_policies();
+    (0..100)
+        .map(|number| {
+            let mut document = article[number % 2].clone();
+            document["metadata"]["name"] = json!(format!("policy-{number}"));
+            document
+        })
+        .collect()
+}
+
+#[divan::bench]
+fn compile_100_policies(bencher: Bencher) {
+    let documents = hundred();
+    bencher.bench_local(|| PolicySet::compile(policies(black_box(&documents))));
+}
+
+#[divan::bench]
+fn one_pod_100_policies(bencher: Bencher) {
+    let (set, _) = PolicySet::compile(policies(&hundred()));
+    let request = pod("payments");
+    let environment = Environment::at(Timestamp::UNIX_EPOCH);
+    assert_eq!(run(&set, &request, &environment), 100);
+    bencher.bench_local(|| run(&set, &request, &environment));
+}
+
+/// So many policies, of which ten match a pod in `payments`.
+fn ten_match(total: usize) -> PolicySet {
+    let article = article("require-hardened-securitycontext.yaml");
+    let documents: Vec<Value> = (0..total)
+        .map(|number| {
+            let mut document = article.clone();
+            document["metadata"]["name"] = json!(format!("policy-{number:04}"));
+            let resources = &mut document["spec"]["rules"][0]["match"]["any"][0]["resources"];
+            match number % 3 {
+                _ if number < 10 => resources["namespaces"] = json!(["payments"]),
+                0 => resources["namespaces"] = json!([format!("team-{number}")]),
+                1 => resources["namespaces"] = json!([format!("team-{number}-*")]),
+                _ => resources["kinds"] = json!(["Service"]),
+            }
+            document
+        })
+        .collect();
+    PolicySet::compile(policies(&documents)).0
+}
+
+#[divan::bench(args = [10, 1_000])]
+fn ten_of_many_match(bencher: Bencher, total: usize) {
+    let set = ten_match(total);
+    let request = pod("payments");
+    let environment = Environment::at(Timestamp::UNIX_EPOCH);
+    assert_eq!(run(&set, &request, &environment), 10);
+    bencher.bench_local(|| run(&set, &request, &environment));
+}

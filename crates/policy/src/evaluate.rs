@@ -1,0 +1,262 @@
+//! Judgement of one request by one rule.
+
+mod validate;
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::environment::Trigger;
+use crate::exception::PolicyException;
+use crate::jmespath::Failure;
+use crate::policy::{Action, ModeOverride, Policy, Rule, Validation};
+use crate::request::{Operation, Request};
+use crate::response::{Mode, ResourceName, RuleResponse, Status};
+use crate::scope::{Frame, Judgement, Scope};
+use crate::selection::Target;
+
+/// The user names of background controllers, whose requests rules skip by default.
+const BACKGROUND_USERS: [&str; 2] = [
+    "system:serviceaccount:kyverno:kyverno-background-controller",
+    "system:serviceaccount:kyverno:kyverno-reports-controller",
+];
+
+/// A rule, and what surrounds it.
+pub(crate) struct RuleAt<'p> {
+    pub(crate) policy_index: usize,
+    pub(crate) policy: &'p Policy,
+    pub(crate) rule: &'p Rule,
+    pub(crate) exceptions: &'p [PolicyException],
+}
+
+/// What a rule says, before it is dressed as a response.
+pub(crate) struct Said {
+    pub(crate) status: Status,
+    pub(crate) message: String,
+    pub(crate) path: Option<String>,
+}
+
+impl Said {
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), path: None }
+    }
+
+    pub(crate) fn error(what: &str, failure: &Failure) -> Self {
+        Self::new(Status::Error, format!("{what}: {failure}"))
+    }
+}
+
+/// Judges a request by a rule; `None` where the rule is not about it.
+pub(crate) fn rule(
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+    empty: &Map<String, Value>,
+) -> Option<RuleResponse> {
+    let RuleAt { policy, rule, .. } = at;
+    if !is_about(policy, rule, target, judgement.request) {
+        return None;
+    }
+    let said = match exempted(judgement, target, at, empty) {
+        Some(said) => said,
+        None => judge(judgement, at, empty)?,
+    };
+    Some(dress(said, judgement.request, target, at))
+}
+
+fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
+    let confined = policy
+        .namespace
+        .as_deref()
+        .is_none_or(|namespace| request.kind.kind != "Namespace" && namespace == target.namespace);
+    confined
+        && rule.selection.includes(target)
+        && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.excludes(target))
+        && !skips_background_request(rule, request)
+        && !is_managed(policy, request)
+}
+
+fn skips_background_request(rule: &Rule, request: &Request) -> bool {
+    rule.skip_background_requests
+        && request.user.as_ref().is_some_and(|user| BACKGROUND_USERS.contains(&&*user.username))
+}
+
+/// Whether a pod (or a job) is judged through its controller instead.
+fn is_managed(policy: &Policy, request: &Request) -> bool {
+    let Some(controllers) = &policy.managed_by else { return false };
+    if !matches!(request.kind.kind.as_str(), "Pod" | "Job") {
+        return false;
+    }
+    let owners = request.subject().and_then(|object| object.pointer("/metadata/ownerReferences"));
+    let owners = owners.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    !owners.is_empty()
+        && owners.iter().all(|owner| {
+            let kind = owner.get("kind").and_then(Value::as_str).unwrap_or_default();
+            kind == "ReplicaSet" || controllers.contains(kind)
+        })
+}
+
+/// What an exception says, if one covers the request.
+fn exempted(
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+    empty: &Map<String, Value>,
+) -> Option<Said> {
+    let covering = at
+        .exceptions
+        .iter()
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target));
+    for exception in covering {
+        if judgement.environment.trigger == Trigger::Background && !exception.is_background() {
+            continue;
+        }
+        let merged = OnceCell::new();
+        let scope = Scope::root(judgement, empty, None, &merged);
+        match exception.conditions().evaluate(&scope) {
+            Ok(outcome) if outcome.holds => {
+                let message = format!("exempted by exception `{}`", exception.qualified_name());
+                return Some(Said::new(Status::Skip, message));
+            }
+            // INVARIANT: an exception that cannot be judged exempts nothing.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    None
+}
+
+fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>) -> Option<Said> {
+    let rule = at.rule;
+    let validation = match &rule.action {
+        Action::Validate(validation) => validation,
+        Action::NotSupported(what) => {
+            let message = format!("`{what}` is not evaluated by this version");
+            return Some(Said::new(Status::NotSupported, message));
+        }
+    };
+    if rule.has_cel_preconditions {
+        let message = "`celPreconditions` are not evaluated by this version";
+        return Some(Said::new(Status::NotSupported, message));
+    }
+    let said = judge_once(judgement, at, validation, empty)?;
+    let existing = judgement.request.operation == Operation::Update
+        && said.status == Status::Fail
+        && rule.allow_existing_violations
+        && at.mode(judgement.request) == Mode::Enforce;
+    if existing && violates_already(judgement, at, validation, empty) {
+        let message = "the object broke this rule before the request";
+        return Some(Said::new(Status::Skip, message));
+    }
+    Some(said)
+}
+
+fn judge_once(
+    judgement: &Judgement<'_>,
+    at: &RuleAt<'_>,
+    validation: &Validation,
+    empty: &Map<String, Value>,
+) -> Option<Said> {
+    let rule = at.rule;
+    let environment = judgement.environment;
+    let unfolded;
+    let mut foreach_given = None;
+    let mut rule_given = empty;
+    if !(environment.rule_variables.is_empty() && environment.foreach_variables.is_empty()) {
+        let key = (at.policy.name.to_string(), rule.name.to_string());
+        foreach_given = environment.foreach_variables.get(&key);
+        if let Some(flat) = environment.rule_variables.get(&key) {
+            unfolded = crate::scope::unfold(flat);
+            rule_given = &unfolded;
+        }
+    }
+    let merged = OnceCell::new();
+    let root = Scope::root(judgement, rule_given, foreach_given, &merged);
+    let frame = Frame::new(&rule.context);
+    let scope = root.with_frame(&frame);
+    match rule.preconditions.evaluate(&scope) {
+        Err(failure) => return Some(Said::error("preconditions cannot be evaluated", &failure)),
+        Ok(outcome) if !outcome.holds => {
+            let mut message = "preconditions not met".to_owned();
+            for text in outcome.messages {
+                message.push_str("; ");
+                message.push_str(&text);
+            }
+            return Some(Said::new(Status::Skip, message));
+        }
+        Ok(_) => {}
+    }
+    validate::judge(&rule.name, validation, &scope)
+}
+
+/// Whether the object as it was breaks the rule too.
+fn violates_already(
+    judgement: &Judgement<'_>,
+    at: &RuleAt<'_>,
+    validation: &Validation,
+    empty: &Map<String, Value>,
+) -> bool {
+    let request = judgement.request;
+    let Some(old) = &request.old_object else { return false };
+    let before = Request { object: Some(old.clone()), old_object: None, ..request.clone() };
+    let target = Target::new(&before);
+    if !is_about(at.policy, at.rule, &target, &before) {
+        return false;
+    }
+    let judgement = Judgement::new(&before, judgement.environment);
+    judge_once(&judgement, at, validation, empty).is_some_and(|said| said.status == Status::Fail)
+}
+
+impl RuleAt<'_> {
+    /// What a failure does to this request: the rule's word, or the policy's, each with overrides.
+    pub(crate) fn mode(&self, request: &Request) -> Mode {
+        if let Some(mode) = self.rule.mode {
+            return overridden(&self.rule.overrides, request).unwrap_or(mode);
+        }
+        overridden(&self.policy.settings.overrides, request).unwrap_or(self.policy.settings.mode)
+    }
+}
+
+fn overridden(overrides: &[ModeOverride], request: &Request) -> Option<Mode> {
+    if overrides.is_empty() {
+        return None;
+    }
+    let target = Target::new(request);
+    let labels = request.namespace_labels.as_ref();
+    let fits = |entry: &&ModeOverride| {
+        let named = entry.namespaces.is_empty()
+            || entry.namespaces.iter().any(|glob| glob.matches(target.namespace));
+        named
+            && entry.namespace_selector.as_ref().is_none_or(|selector| {
+                selector
+                    .matches(|key| labels?.get(key).map(String::as_str), labels.map(|l| l.keys()))
+            })
+    };
+    overrides.iter().find(fits).map(|entry| entry.mode)
+}
+
+fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) -> RuleResponse {
+    let kind = &request.kind;
+    let namespace = match kind.kind.as_str() {
+        "Namespace" => None,
+        _ => Some(target.namespace).filter(|name| !name.is_empty()).map(str::to_owned),
+    };
+    RuleResponse {
+        policy_index: at.policy_index,
+        policy: Arc::clone(&at.policy.name),
+        policy_namespace: at.policy.namespace.clone(),
+        rule: Arc::clone(&at.rule.name),
+        kind: at.rule.kind,
+        status: said.status,
+        mode: at.mode(request),
+        failure_policy: at.policy.settings.failure_policy,
+        message: said.message,
+        path: said.path,
+        resource: Arc::new(ResourceName {
+            api_version: kind.api_version(),
+            kind: kind.kind.clone(),
+            namespace,
+            name: target.name().to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,181 @@
+//! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
+
+mod autogen;
+mod parse;
+mod validation;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::condition::Conditions;
+use crate::context::ContextEntry;
+use crate::error::ParseError;
+use crate::response::{FailurePolicy, Mode, RuleKind};
+use crate::selection::{LabelSelector, Selection};
+use crate::wildcard::Wildcard;
+pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
+
+/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
+///
+/// # Errors
+/// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
+pub fn parse(document: &Value) -> Result<Policy, ParseError> {
+    parse::policy(document)
+}
+
+/// Whether a document is of a kind that [`parse`] reads.
+pub fn is_policy(document: &Value) -> bool {
+    parse::is_policy(document)
+}
+
+/// One policy.
+#[derive(Debug)]
+pub struct Policy {
+    pub(crate) name: Arc<str>,
+    pub(crate) namespace: Option<Arc<str>>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    annotations: BTreeMap<String, String>,
+    pub(crate) settings: Settings,
+    pub(crate) rules: Vec<Rule>,
+    /// Controllers whose pods are judged through them alone (the autogen annotation).
+    pub(crate) managed_by: Option<String>,
+}
+
+/// How a policy acts.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    pub(crate) overrides: Vec<ModeOverride>,
+    pub(crate) failure_policy: FailurePolicy,
+    pub(crate) timeout_seconds: Option<u32>,
+    pub(crate) match_conditions: Vec<MatchCondition>,
+    pub(crate) background: bool,
+    pub(crate) admission: bool,
+    pub(crate) apply_one: bool,
+    pub(crate) emit_warning: bool,
+}
+
+/// A CEL condition that the API server checks before it calls the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatchCondition {
+    /// Its name.
+    pub name: String,
+    /// The CEL expression.
+    pub expression: String,
+}
+
+/// Another mode for some namespaces.
+#[derive(Debug)]
+pub(crate) struct ModeOverride {
+    pub(crate) mode: Mode,
+    pub(crate) namespaces: Vec<Wildcard>,
+    pub(crate) namespace_selector: Option<LabelSelector>,
+}
+
+/// One rule, written or derived from a rule for pods.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: RuleKind,
+    pub(crate) selection: Selection,
+    pub(crate) exclusion: Option<Selection>,
+    pub(crate) context: Vec<ContextEntry>,
+    pub(crate) preconditions: Conditions,
+    pub(crate) skip_background_requests: bool,
+    pub(crate) action: Action,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) overrides: Vec<ModeOverride>,
+    pub(crate) allow_existing_violations: bool,
+    /// Whether it was derived from a rule for pods.
+    pub(crate) derived: bool,
+    /// Whether its CEL preconditions cannot be judged yet.
+    pub(crate) has_cel_preconditions: bool,
+}
+
+/// What a rule does.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Validate(Box<Validation>),
+    /// Something that is not done yet, in words.
+    NotSupported(&'static str),
+}
+
+impl Policy {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace; `None` for cluster-wide policies.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Its uid, if the document has one.
+    pub fn uid(&self) -> Option<&str> {
+        self.uid.as_deref()
+    }
+
+    /// Its resource version, if the document has one.
+    pub fn resource_version(&self) -> Option<&str> {
+        self.resource_version.as_deref()
+    }
+
+    /// Its annotations, among them the controls it stands for.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+
+    /// Whether it judges what already runs.
+    pub fn is_background(&self) -> bool {
+        self.settings.background
+    }
+
+    /// Whether it judges requests.
+    pub fn is_admission(&self) -> bool {
+        self.settings.admission
+    }
+
+    /// What a failure does where no override says otherwise.
+    pub fn mode(&self) -> Mode {
+        self.settings.mode
+    }
+
+    /// Every mode that a failure of it can have, overrides and rules included.
+    pub fn modes(&self) -> Vec<Mode> {
+        let settings = &self.settings;
+        let of_rules = self.rules.iter().flat_map(|rule| {
+            let own = rule.mode.unwrap_or(settings.mode);
+            rule.overrides.iter().map(|entry| entry.mode).chain([own])
+        });
+        let all: Vec<Mode> =
+            settings.overrides.iter().map(|entry| entry.mode).chain(of_rules).collect();
+        [Mode::Enforce, Mode::Audit].into_iter().filter(|mode| all.contains(mode)).collect()
+    }
+
+    /// What becomes of requests that it cannot judge.
+    pub fn failure_policy(&self) -> FailurePolicy {
+        self.settings.failure_policy
+    }
+
+    /// Whether violations of it in Audit mode are also said to the user.
+    pub fn emits_warnings(&self) -> bool {
+        self.settings.emit_warning
+    }
+
+    /// Names of its rules, derived ones included, in order.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// What in it is not judged yet: (rule, what).
+    pub fn not_supported(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rules.iter().filter_map(|rule| match rule.action {
+            Action::NotSupported(what) => Some((&*rule.name, what)),
+            Action::Validate(_) => None,
+        })
+    }
+}

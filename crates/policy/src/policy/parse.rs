@@ -1,0 +1,353 @@
+//! Reading of ClusterPolicy and Policy documents.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::autogen;
+use super::validation::{self, Validation};
+use super::{Action, MatchCondition, ModeOverride, Policy, Rule, Settings};
+use crate::context;
+use crate::error::ParseError;
+use crate::fields::Fields;
+use crate::response::{FailurePolicy, Mode, RuleKind};
+use crate::selection::Selection;
+use crate::spelling;
+use crate::template::Template;
+use crate::wildcard::Wildcard;
+
+/// Versions of `kyverno.io` whose policies are read.
+const VERSIONS: [&str; 4] = ["v1", "v2beta1", "v2alpha1", "v2"];
+/// Most rules of one policy.
+const MAX_RULES: usize = 500;
+
+const SPEC_FIELDS: [&str; 19] = [
+    "rules",
+    "applyRules",
+    "failurePolicy",
+    "validationFailureAction",
+    "validationFailureActionOverrides",
+    "emitWarning",
+    "admission",
+    "background",
+    "schemaValidation",
+    "webhookTimeoutSeconds",
+    "mutateExistingOnPolicyUpdate",
+    "generateExistingOnPolicyUpdate",
+    "generateExisting",
+    "useServerSideApply",
+    "webhookConfiguration",
+    "autogen",
+    "reportMode",
+    "priority",
+    "skipBackgroundRequests",
+];
+
+const RULE_FIELDS: [&str; 14] = [
+    "name",
+    "context",
+    "reportProperties",
+    "match",
+    "exclude",
+    "imageExtractors",
+    "preconditions",
+    "celPreconditions",
+    "mutate",
+    "validate",
+    "generate",
+    "verifyImages",
+    "skipBackgroundRequests",
+    "apiCall",
+];
+
+const VALIDATE_FIELDS: [&str; 13] = [
+    "failureAction",
+    "failureActionOverrides",
+    "allowExistingViolations",
+    "message",
+    "manifests",
+    "foreach",
+    "pattern",
+    "anyPattern",
+    "deny",
+    "podSecurity",
+    "cel",
+    "assert",
+    "validationFailureAction",
+];
+
+pub(super) fn is_policy(document: &Value) -> bool {
+    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    text("apiVersion").split_once('/').is_some_and(|(group, version)| {
+        group == "kyverno.io"
+            && VERSIONS.contains(&version)
+            && matches!(text("kind"), "ClusterPolicy" | "Policy")
+    })
+}
+
+pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
+    let top = Fields::new(document, "", &["apiVersion", "kind", "metadata", "spec", "status"])?;
+    let (version, kind) = (top.required_text("apiVersion")?, top.required_text("kind")?);
+    if !is_policy(document) {
+        let message = format!("`{version}` `{kind}` is not a policy that can be read");
+        return Err(top.error("kind", message));
+    }
+    let metadata = top.get("metadata").ok_or_else(|| top.error("metadata", "is required"))?;
+    let metadata = Fields::open(metadata, "metadata")?;
+    let name: Arc<str> = metadata.required_text("name")?.into();
+    let namespace = match (kind, metadata.text("namespace")?) {
+        ("Policy", namespace) => {
+            Some(Arc::from(namespace.filter(|text| !text.is_empty()).unwrap_or("default")))
+        }
+        _ => None,
+    };
+    let annotations: BTreeMap<String, String> = metadata
+        .text_map("annotations")?
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let spec = top.get("spec").ok_or_else(|| top.error("spec", "is required"))?;
+    let spec_fields = Fields::new(spec, "spec", &SPEC_FIELDS)?;
+    let settings = settings(&spec_fields)?;
+    let rules = rules(&spec_fields, spec, &annotations)?;
+    let managed_by = annotations
+        .get(autogen::ANNOTATION)
+        .filter(|controllers| !controllers.eq_ignore_ascii_case("none"))
+        .cloned();
+    Ok(Policy {
+        name,
+        namespace,
+        uid: metadata.text("uid")?.map(str::to_owned),
+        resource_version: metadata.text("resourceVersion")?.map(str::to_owned),
+        annotations,
+        settings,
+        rules,
+        managed_by,
+    })
+}
+
+fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
+    let webhook = spec
+        .get("webhookConfiguration")
+        .map(|value| {
+            let known = ["failurePolicy", "timeoutSeconds", "matchConditions"];
+            Fields::new(value, &spec.path("webhookConfiguration"), &known)
+        })
+        .transpose()?;
+    let newer = webhook.as_ref();
+    let failure = newer
+        .and_then(|fields| fields.get("failurePolicy").map(|_| (fields, "failurePolicy")))
+        .or_else(|| spec.get("failurePolicy").map(|_| (spec, "failurePolicy")));
+    let failure_policy = failure
+        .map(|(fields, name)| {
+            let words = [("Fail", FailurePolicy::Fail), ("Ignore", FailurePolicy::Ignore)];
+            one_of(fields, name, &words)
+        })
+        .transpose()?
+        .flatten()
+        .unwrap_or_default();
+    let timeout = match newer.map(|fields| fields.integer("timeoutSeconds")).transpose()?.flatten()
+    {
+        Some(timeout) => Some(timeout),
+        None => spec.integer("webhookTimeoutSeconds")?,
+    };
+    let timeout_seconds = timeout
+        .map(|seconds| {
+            u32::try_from(seconds).ok().filter(|seconds| (1..=30).contains(seconds)).ok_or_else(
+                || spec.error("webhookTimeoutSeconds", format!("`{seconds}` is not in 1 to 30")),
+            )
+        })
+        .transpose()?;
+    let mut match_conditions = Vec::new();
+    if let Some(fields) = newer {
+        for (path, item) in fields.list("matchConditions")? {
+            let inner = Fields::new(item, &path, &["name", "expression"])?;
+            match_conditions.push(MatchCondition {
+                name: inner.required_text("name")?.to_owned(),
+                expression: inner.required_text("expression")?.to_owned(),
+            });
+        }
+    }
+    let apply = one_of(spec, "applyRules", &[("All", false), ("One", true)])?;
+    Ok(Settings {
+        mode: mode(spec, "validationFailureAction")?.unwrap_or(Mode::Audit),
+        overrides: overrides(spec, "validationFailureActionOverrides")?,
+        failure_policy,
+        timeout_seconds,
+        match_conditions,
+        background: spec.flag("background")?.unwrap_or(true),
+        admission: spec.flag("admission")?.unwrap_or(true),
+        apply_one: apply.unwrap_or(false),
+        emit_warning: spec.flag("emitWarning")?.unwrap_or(false),
+    })
+}
+
+/// One of some words.
+fn one_of<T: Copy>(
+    fields: &Fields<'_>,
+    name: &str,
+    words: &[(&str, T)],
+) -> Result<Option<T>, ParseError> {
+    let Some(word) = fields.text(name)? else { return Ok(None) };
+    match words.iter().find(|(known, _)| *known == word) {
+        Some((_, value)) => Ok(Some(*value)),
+        None => {
+            let hint = spelling::hint(word, words.iter().map(|(known, _)| *known));
+            Err(fields.error(name, format!("unknown value `{word}`{hint}")))
+        }
+    }
+}
+
+fn mode(fields: &Fields<'_>, name: &str) -> Result<Option<Mode>, ParseError> {
+    let words = [
+        ("Enforce", Mode::Enforce),
+        ("enforce", Mode::Enforce),
+        ("Audit", Mode::Audit),
+        ("audit", Mode::Audit),
+    ];
+    one_of(fields, name, &words)
+}
+
+fn overrides(fields: &Fields<'_>, name: &str) -> Result<Vec<ModeOverride>, ParseError> {
+    let mut made = Vec::new();
+    for (path, item) in fields.list(name)? {
+        let inner = Fields::new(item, &path, &["action", "namespaces", "namespaceSelector"])?;
+        made.push(ModeOverride {
+            mode: mode(&inner, "action")?.ok_or_else(|| inner.error("action", "is required"))?,
+            namespaces: inner.texts("namespaces")?.into_iter().map(Wildcard::new).collect(),
+            namespace_selector: inner
+                .get("namespaceSelector")
+                .map(|value| {
+                    crate::selection::LabelSelector::parse(value, &inner.path("namespaceSelector"))
+                })
+                .transpose()?,
+        });
+    }
+    Ok(made)
+}
+
+fn rules(
+    spec_fields: &Fields<'_>,
+    spec: &Value,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Vec<Rule>, ParseError> {
+    let written = spec_fields.list("rules")?;
+    if written.is_empty() {
+        return Err(spec_fields.error("rules", "needs at least one rule"));
+    }
+    if written.len() > MAX_RULES {
+        return Err(spec_fields.error("rules", format!("more than {MAX_RULES} rules")));
+    }
+    let mut rules = Vec::new();
+    for (path, item) in &written {
+        let parsed = rule(item, path, false)?;
+        if rules.iter().any(|known: &Rule| known.name == parsed.name) {
+            let message = format!("another rule is called `{}`", parsed.name);
+            return Err(ParseError::new(format!("{path}.name"), message));
+        }
+        rules.push(parsed);
+    }
+    let controllers = autogen::controllers(spec, annotations.get(autogen::ANNOTATION));
+    for (path, item) in &written {
+        for derived in autogen::derive(item, &controllers) {
+            let parsed = rule(&derived, path, true)?;
+            if rules.iter().all(|known: &Rule| known.name != parsed.name) {
+                rules.push(parsed);
+            }
+        }
+    }
+    Ok(rules)
+}
+
+fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
+    let fields = Fields::new(value, path, &RULE_FIELDS)?;
+    let name: Arc<str> = fields.required_text("name")?.into();
+    let matched = fields.get("match").ok_or_else(|| fields.error("match", "is required"))?;
+    let selection = Selection::parse(matched, &fields.path("match"))?
+        .ok_or_else(|| fields.error("match", "names nothing, so the rule would match nothing"))?;
+    let exclusion = fields
+        .get("exclude")
+        .map(|value| Selection::parse(value, &fields.path("exclude")))
+        .transpose()?
+        .flatten();
+    let kinds: Vec<&str> = ["validate", "mutate", "generate", "verifyImages"]
+        .into_iter()
+        .filter(|name| fields.get(name).is_some())
+        .collect();
+    let [body] = kinds.as_slice() else {
+        let message = "needs exactly one of `validate`, `mutate`, `generate`, `verifyImages`";
+        return Err(ParseError::new(path, message));
+    };
+    let mut made = Rule {
+        name,
+        kind: RuleKind::Validate,
+        selection,
+        exclusion,
+        context: context::parse(&fields)?,
+        preconditions: validation::preconditions(&fields)?,
+        skip_background_requests: fields.flag("skipBackgroundRequests")?.unwrap_or(true),
+        action: Action::NotSupported("mutate"),
+        mode: None,
+        overrides: Vec::new(),
+        allow_existing_violations: true,
+        derived,
+        has_cel_preconditions: !fields.list("celPreconditions")?.is_empty(),
+    };
+    match *body {
+        "validate" => validate(&fields, &mut made)?,
+        "mutate" => made.kind = RuleKind::Mutate,
+        "generate" => {
+            made.kind = RuleKind::Generate;
+            made.action = Action::NotSupported("generate");
+        }
+        _ => {
+            made.kind = RuleKind::VerifyImages;
+            made.action = Action::NotSupported("verifyImages");
+            // The newer place of the mode is each entry; they may not differ.
+            for (path, item) in fields.list("verifyImages")? {
+                let entry = Fields::open(item, &path)?;
+                made.mode = made.mode.or(mode(&entry, "failureAction")?);
+            }
+        }
+    }
+    Ok(made)
+}
+
+fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError> {
+    let path = rule_fields.path("validate");
+    let value = rule_fields.get("validate").unwrap_or(&Value::Null);
+    let fields = Fields::new(value, &path, &VALIDATE_FIELDS)?;
+    made.mode = match mode(&fields, "failureAction")? {
+        Some(mode) => Some(mode),
+        None => mode(&fields, "validationFailureAction")?,
+    };
+    made.overrides = overrides(&fields, "failureActionOverrides")?;
+    made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
+    for (name, what) in [
+        ("cel", "validate.cel"),
+        ("podSecurity", "validate.podSecurity"),
+        ("assert", "validate.assert"),
+        ("manifests", "validate.manifests"),
+    ] {
+        if fields.get(name).is_some() {
+            made.action = Action::NotSupported(what);
+            return Ok(());
+        }
+    }
+    let assertion = validation::assertion(&fields, 0)?.ok_or_else(|| {
+        ParseError::new(
+            &path,
+            "needs one of `pattern`, `anyPattern`, `deny`, `foreach`, `podSecurity`, `cel`, \
+             `assert`, `manifests`",
+        )
+    })?;
+    let raw_message = fields.text("message")?.unwrap_or_default().to_owned();
+    let message = if raw_message.is_empty() {
+        None
+    } else {
+        Some(Template::compile(&raw_message, &fields.path("message"))?)
+    };
+    made.action = Action::Validate(Box::new(Validation { message, raw_message, assertion }));
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! `match` and `exclude`: which requests a rule is about.
+
+mod kind;
+mod labels;
+
+use serde_json::Value;
+
+use crate::error::ParseError;
+use crate::fields::Fields;
+use crate::request::{Operation, Request, UserInfo};
+use crate::spelling;
+use crate::wildcard::Wildcard;
+pub(crate) use kind::KindSelector;
+pub(crate) use labels::LabelSelector;
+
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// Filters of a rule's `match` or `exclude`.
+#[derive(Debug)]
+pub(crate) enum Selection {
+    Any(Vec<Filter>),
+    All(Vec<Filter>),
+}
+
+/// One filter: all that it names must fit.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    pub(crate) kinds: Vec<KindSelector>,
+    names: Vec<Wildcard>,
+    name: Option<Wildcard>,
+    pub(crate) namespaces: Vec<Wildcard>,
+    annotations: Vec<(Wildcard, Wildcard)>,
+    selector: Option<LabelSelector>,
+    namespace_selector: Option<LabelSelector>,
+    pub(crate) operations: Vec<Operation>,
+    subjects: Vec<Subject>,
+    roles: Vec<Wildcard>,
+    cluster_roles: Vec<Wildcard>,
+}
+
+#[derive(Debug)]
+struct Subject {
+    kind: SubjectKind,
+    name: Wildcard,
+    namespace: Wildcard,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SubjectKind {
+    User,
+    Group,
+    ServiceAccount,
+}
+
+/// What filters look at, read from the request once.
+pub(crate) struct Target<'r> {
+    request: &'r Request,
+    kind: Option<kind::Parent<'r>>,
+    name: &'r str,
+    pub(crate) namespace: &'r str,
+    metadata: Option<&'r Value>,
+}
+
+impl<'r> Target<'r> {
+    pub(crate) fn new(request: &'r Request) -> Self {
+        let metadata = request.subject().and_then(|object| object.get("metadata"));
+        let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::as_str);
+        let filled = |text: &&str| !text.is_empty();
+        let name = text("name")
+            .filter(filled)
+            .or(request.name.as_deref())
+            .filter(filled)
+            .or_else(|| text("generateName"))
+            .unwrap_or_default();
+        let namespace =
+            text("namespace").filter(filled).or(request.namespace.as_deref()).unwrap_or_default();
+        let is_namespace = request.kind.kind == "Namespace" && request.kind.group.is_empty();
+        let namespace = if is_namespace { name } else { namespace };
+        Self { request, kind: kind::parent(request), name, namespace, metadata }
+    }
+
+    /// The kind that rules name: of a subresource's request the parent's.
+    pub(crate) fn kind(&self) -> &str {
+        self.kind.as_ref().map_or(&self.request.kind.kind, |parent| parent.kind)
+    }
+
+    pub(crate) fn name(&self) -> &'r str {
+        self.name
+    }
+
+    fn texts(&self, field: &str) -> Option<&'r serde_json::Map<String, Value>> {
+        self.metadata?.get(field)?.as_object()
+    }
+}
+
+impl Selection {
+    /// Reads a `match` or `exclude` in either form; `None` where it says nothing.
+    pub(crate) fn parse(value: &Value, path: &str) -> Result<Option<Self>, ParseError> {
+        let known = ["any", "all", "resources", "subjects", "roles", "clusterRoles"];
+        let fields = Fields::new(value, path, &known)?;
+        let read = |name: &str| {
+            fields
+                .list(name)?
+                .into_iter()
+                .map(|(path, item)| Filter::parse(item, &path))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let (any, all) = (read("any")?, read("all")?);
+        if !any.is_empty() && !all.is_empty() {
+            return Err(ParseError::new(path, "`any` and `all` cannot stand together"));
+        }
+        if !any.is_empty() {
+            return Ok(Some(Self::Any(any)));
+        }
+        if !all.is_empty() {
+            return Ok(Some(Self::All(all)));
+        }
+        let flat = Filter::read(&fields)?;
+        Ok((!flat.is_empty()).then(|| Self::All(vec![flat])))
+    }
+
+    pub(crate) fn filters(&self) -> &[Filter] {
+        match self {
+            Self::Any(filters) | Self::All(filters) => filters,
+        }
+    }
+
+    /// Whether a `match` fits. Filters on users do not narrow it where no user is known.
+    pub(crate) fn includes(&self, target: &Target<'_>) -> bool {
+        let fits = |filter: &Filter| {
+            filter.fits_object(target)
+                && target.request.user.as_ref().is_none_or(|user| filter.fits_user(user))
+        };
+        match self {
+            Self::Any(filters) => filters.iter().any(fits),
+            Self::All(filters) => filters.iter().all(fits),
+        }
+    }
+
+    /// Whether an `exclude` fits. Where no user is known, filters on users do not fit.
+    pub(crate) fn excludes(&self, target: &Target<'_>) -> bool {
+        let nobody = UserInfo::default();
+        let user = target.request.user.as_ref().unwrap_or(&nobody);
+        let fits = |filter: &Filter| filter.fits_object(target) && filter.fits_user(user);
+        match self {
+            Self::Any(filters) => filters.iter().any(fits),
+            Self::All(filters) => filters.iter().all(fits),
+        }
+    }
+}
+
+impl Filter {
+    fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
+        let fields = Fields::new(value, path, &["resources", "subjects", "roles", "clusterRoles"])?;
+        let filter = Self::read(&fields)?;
+        if filter.is_empty() {
+            return Err(ParseError::new(path, "names nothing, so it would match nothing"));
+        }
+        Ok(filter)
+    }
+
+    fn read(fields: &Fields<'_>) -> Result<Self, ParseError> {
+        let globs = |texts: Vec<&str>| texts.into_iter().map(Wildcard::new).collect::<Vec<_>>();
+        let mut filter = match fields.get("resources") {
+            Some(resources) => Self::read_resources(resources, &fields.path("resources"))?,
+            None => Self::default(),
+        };
+        for (path, item) in fields.list("subjects")? {
+            filter.subjects.push(Subject::parse(item, &path)?);
+        }
+        filter.roles = globs(fields.texts("roles")?);
+        filter.cluster_roles = globs(fields.texts("clusterRoles")?);
+        Ok(filter)
+    }
+
+    fn read_resources(value: &Value, path: &str) -> Result<Self, ParseError> {
+        let known = [
+            "kinds",
+            "name",
+            "names",
+            "namespaces",
+            "annotations",
+            "selector",
+            "namespaceSelector",
+            "operations",
+        ];
+        let fields = Fields::new(value, path, &known)?;
+        let globs = |texts: Vec<&str>| texts.into_iter().map(Wildcard::new).collect::<Vec<_>>();
+        let mut kinds = Vec::new();
+        for (path, item) in fields.list("kinds")? {
+            let text =
+                item.as_str().ok_or_else(|| crate::fields::wrong_type(&path, "a string", item))?;
+            kinds.push(KindSelector::parse(text, &path)?);
+        }
+        let mut operations = Vec::new();
+        for (path, item) in fields.list("operations")? {
+            let word = item.as_str().unwrap_or_default();
+            let operation = Operation::from_word(word).ok_or_else(|| {
+                let hint = spelling::hint(word, Operation::ALL.map(Operation::as_str));
+                ParseError::new(&path, format!("unknown operation `{word}`{hint}"))
+            })?;
+            operations.push(operation);
+        }
+        let selector = |name: &str| {
+            fields
+                .get(name)
+                .map(|value| LabelSelector::parse(value, &fields.path(name)))
+                .transpose()
+        };
+        let annotations = fields.text_map("annotations")?;
+        let pair = |(key, value): (&str, &str)| (Wildcard::new(key), Wildcard::new(value));
+        Ok(Self {
+            kinds,
+            names: globs(fields.texts("names")?),
+            name: fields.text("name")?.filter(|name| !name.is_empty()).map(Wildcard::new),
+            namespaces: globs(fields.texts("namespaces")?),
+            annotations: annotations.into_iter().map(pair).collect(),
+            selector: selector("selector")?,
+            namespace_selector: selector("namespaceSelector")?,
+            operations,
+            ..Self::default()
+        })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+            && self.names.is_empty()
+            && self.name.is_none()
+            && self.namespaces.is_empty()
+            && self.annotations.is_empty()
+            && self.selector.is_none()
+            && self.namespace_selector.is_none()
+            && self.operations.is_empty()
+            && !self.names_users()
+    }
+
+    pub(crate) fn names_users(&self) -> bool {
+        !(self.subjects.is_empty() && self.roles.is_empty() && self.cluster_roles.is_empty())
+    }
+
+    fn fits_object(&self, target: &Target<'_>) -> bool {
+        let request = target.request;
+        let any_fits = |globs: &[Wildcard], text: &str| {
+            globs.is_empty() || globs.iter().any(|glob| glob.matches(text))
+        };
+        (self.operations.is_empty() || self.operations.contains(&request.operation))
+            && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(target)))
+            && any_fits(&self.namespaces, target.namespace)
+            && any_fits(&self.names, target.name)
+            && self.name.as_ref().is_none_or(|name| name.matches(target.name))
+            && self.fits_annotations(target)
+            && self.selector.as_ref().is_none_or(|selector| {
+                let labels = target.texts("labels");
+                selector.matches(|key| labels?.get(key)?.as_str(), labels.map(|l| l.keys()))
+            })
+            && self.fits_namespace_labels(target)
+    }
+
+    fn fits_annotations(&self, target: &Target<'_>) -> bool {
+        if self.annotations.is_empty() {
+            return true;
+        }
+        let Some(found) = target.texts("annotations") else { return false };
+        self.annotations.iter().all(|(key, value)| {
+            found.iter().any(|(found_key, found_value)| {
+                key.matches(found_key)
+                    && found_value.as_str().is_some_and(|text| value.matches(text))
+            })
+        })
+    }
+
+    fn fits_namespace_labels(&self, target: &Target<'_>) -> bool {
+        let Some(selector) = &self.namespace_selector else { return true };
+        if target.kind() == "Namespace" {
+            return true;
+        }
+        let labels = target.request.namespace_labels.as_ref();
+        selector.matches(|key| labels?.get(key).map(String::as_str), labels.map(|l| l.keys()))
+    }
+
+    fn fits_user(&self, user: &UserInfo) -> bool {
+        let any_fits = |globs: &[Wildcard], texts: &[String]| {
+            globs.is_empty() || texts.iter().any(|text| globs.iter().any(|g| g.matches(text)))
+        };
+        any_fits(&self.roles, &user.roles)
+            && any_fits(&self.cluster_roles, &user.cluster_roles)
+            && (self.subjects.is_empty() || self.subjects.iter().any(|subject| subject.fits(user)))
+    }
+}
+
+impl Subject {
+    fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
+        let fields = Fields::new(value, path, &["kind", "name", "namespace", "apiGroup"])?;
+        let word = fields.required_text("kind")?;
+        let kind = match word {
+            "User" => SubjectKind::User,
+            "Group" => SubjectKind::Group,
+            "ServiceAccount" => SubjectKind::ServiceAccount,
+            other => {
+                let hint = spelling::hint(other, ["User", "Group", "ServiceAccount"]);
+                let message = format!("unknown kind of subject `{other}`{hint}");
+                return Err(fields.error("kind", message));
+            }
+        };
+        let name = Wildcard::new(fields.required_text("name")?);
+        Ok(Self { kind, name, namespace: Wildcard::new(fields.text("namespace")?.unwrap_or("")) })
+    }
+
+    fn fits(&self, user: &UserInfo) -> bool {
+        match self.kind {
+            SubjectKind::User => self.name.matches(&user.username),
+            SubjectKind::Group => user.groups.iter().any(|group| self.name.matches(group)),
+            SubjectKind::ServiceAccount => user
+                .username
+                .strip_prefix(SERVICE_ACCOUNT)
+                .and_then(|account| account.split_once(':'))
+                .is_some_and(|(namespace, name)| {
+                    self.namespace.matches(namespace) && self.name.matches(name)
+                }),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A set of policies, indexed so that a request meets only the rules that may be about it.
+
+mod index;
+mod scope_of;
+
+use serde_json::Map;
+
+use crate::environment::{Environment, Trigger};
+use crate::evaluate::{self, RuleAt};
+use crate::exception::PolicyException;
+use crate::policy::Policy;
+use crate::request::Request;
+use crate::response::Evaluation;
+use crate::scope::Judgement;
+use crate::selection::Target;
+use index::Index;
+pub use scope_of::{KnownKinds, MatchesNothing, ScopeRule, WebhookScope};
+
+/// Policies ready to be evaluated; immutable, and shared between threads.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+    exceptions: Vec<PolicyException>,
+    index: Index,
+}
+
+/// A policy that could not be taken into a set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("another policy is called `{name}`")]
+pub struct Duplicate {
+    /// The name, with the namespace before it for namespaced policies.
+    pub name: String,
+}
+
+impl PolicySet {
+    /// Takes policies into a set, in the order of their names as the field evaluates them. Of two with
+    /// one name the first is kept, and the other is named in the second result.
+    pub fn compile(policies: Vec<Policy>) -> (Self, Vec<Duplicate>) {
+        Self::with_exceptions(policies, Vec::new())
+    }
+
+    /// The same, with exceptions to the policies.
+    pub fn with_exceptions(
+        mut policies: Vec<Policy>,
+        exceptions: Vec<PolicyException>,
+    ) -> (Self, Vec<Duplicate>) {
+        let key = |policy: &Policy| (policy.namespace.clone(), policy.name.clone());
+        policies.sort_by_key(key);
+        let mut duplicates = Vec::new();
+        let mut kept: Vec<Policy> = Vec::with_capacity(policies.len());
+        for policy in policies {
+            if kept.last().is_some_and(|last| key(last) == key(&policy)) {
+                duplicates.push(Duplicate { name: policy.qualified_name() });
+            } else {
+                kept.push(policy);
+            }
+        }
+        let index = Index::build(&kept);
+        (Self { policies: kept, exceptions, index }, duplicates)
+    }
+
+    /// The policies, in the order of `RuleResponse::policy_index`.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// The exceptions.
+    pub fn exceptions(&self) -> &[PolicyException] {
+        &self.exceptions
+    }
+
+    /// Judges a request. Nothing is fetched: what is missing comes back as [`Evaluation::Needs`], and
+    /// the caller asks again with the answers in the environment.
+    pub fn evaluate(&self, request: &Request, environment: &Environment) -> Evaluation {
+        let target = Target::new(request);
+        let candidates = self.index.candidates(&target, request);
+        if candidates.is_empty() {
+            return Evaluation::Done(Vec::new());
+        }
+        let judgement = Judgement::new(request, environment);
+        let empty = Map::new();
+        let mut responses = Vec::new();
+        let mut decided = None;
+        for (policy_index, rule_index) in candidates {
+            let Some(policy) = self.policies.get(policy_index) else { continue };
+            let Some(rule) = policy.rules.get(rule_index) else { continue };
+            let wanted = match environment.trigger {
+                Trigger::Admission => policy.settings.admission,
+                Trigger::Background => policy.settings.background,
+            };
+            // With `applyRules: One` the first rule that says pass or fail ends the policy.
+            if !wanted || decided == Some(policy_index) {
+                continue;
+            }
+            let at = RuleAt { policy_index, policy, rule, exceptions: &self.exceptions };
+            if let Some(response) = evaluate::rule(&judgement, &target, &at, &empty) {
+                if policy.settings.apply_one && response.status.is_decided() {
+                    decided = Some(policy_index);
+                }
+                responses.push(response);
+            }
+        }
+        let needs = judgement.needs.into_inner();
+        if needs.is_empty() { Evaluation::Done(responses) } else { Evaluation::Needs(needs) }
+    }
+}

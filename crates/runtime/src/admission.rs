@@ -1,0 +1,299 @@
+//! The admission decision: read the request once, judge it, record the decision, answer.
+//!
+//! What the policies say is never changed by what happens to the record: a full disk or a dead
+//! writer costs the trail, which says so itself, and not the control.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use proofstream_ledger::writer::Ticket;
+use proofstream_model::{Answer, Entry, Timestamp};
+use proofstream_policy::{Environment, Evaluation, PolicySet, Request, RuleResponse};
+use tokio::time::timeout_at;
+
+use crate::policies::{Compiled, PolicyStore};
+use crate::recorder::{Durability, Recorder, durable_within};
+use crate::webhooks::Lane;
+use shortfall::Shortfall;
+
+mod decision;
+mod filters;
+mod lookups;
+mod message;
+mod namespaces;
+mod review;
+mod shortfall;
+
+pub use filters::{FilterError, Filters};
+pub use lookups::{ApiServer, LookupResolver, Resolving};
+pub use namespaces::{Labels, Namespaces};
+pub use review::{Reply, Review, ReviewError};
+
+/// How long an answer waits for its decision to be on disk.
+pub const DURABILITY_PATIENCE: Duration = Duration::from_millis(100);
+/// The key under which our answer carries the decision's reference; in the audit event it stands
+/// under `WEBHOOK/decision`.
+pub const DECISION_ANNOTATION: &str = "decision";
+/// How often one request may ask for further lookups.
+const ROUNDS: usize = 16;
+
+const LATE: &str = "answers went out before their decision was durable";
+const LOST: &str = "decisions were lost: the writer ended";
+const REFUSED: &str = "the ledger did not take decisions";
+
+/// What is counted since the start, and not recorded one by one.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests that no policy matched.
+    pub unmatched: AtomicU64,
+    /// Requests that the filters keep from the policies.
+    pub filtered: AtomicU64,
+    /// Decisions that let the request go on.
+    pub allowed: AtomicU64,
+    /// Decisions that refused it.
+    pub denied: AtomicU64,
+    /// Answers that went out before their decision was on disk.
+    pub late: AtomicU64,
+    /// Decisions that the ledger did not take or lost.
+    pub unrecorded: AtomicU64,
+    /// Calls that could not be answered; the API server applied the failure policy.
+    pub unanswered: AtomicU64,
+}
+
+/// What judges admission requests.
+pub struct Admission {
+    cluster: Option<String>,
+    policies: Arc<PolicyStore>,
+    recorder: Recorder,
+    namespaces: Arc<Namespaces>,
+    lookups: Arc<dyn LookupResolver>,
+    filters: ArcSwap<Filters>,
+    counters: Counters,
+    shortfall: Shortfall,
+    draining: AtomicBool,
+    started: Instant,
+}
+
+/// What an [`Admission`] is made of.
+pub struct Parts {
+    /// The cluster's identity, for subjects.
+    pub cluster: Option<String>,
+    /// The policies in force.
+    pub policies: Arc<PolicyStore>,
+    /// Who records decisions: source `admission/REPLICA`.
+    pub recorder: Recorder,
+    /// Labels of namespaces.
+    pub namespaces: Arc<Namespaces>,
+    /// What policies may ask.
+    pub lookups: Arc<dyn LookupResolver>,
+    /// What is never judged.
+    pub filters: Filters,
+}
+
+// === impl Admission ===
+
+impl Admission {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            cluster: parts.cluster,
+            policies: parts.policies,
+            recorder: parts.recorder,
+            namespaces: parts.namespaces,
+            lookups: parts.lookups,
+            filters: ArcSwap::from_pointee(parts.filters),
+            counters: Counters::default(),
+            shortfall: Shortfall::default(),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+        }
+    }
+
+    /// Whether every policy has been read, so that an answer means something.
+    pub fn is_ready(&self) -> bool {
+        self.policies.is_ready()
+    }
+
+    /// Whether new work should come here: ready, and not about to stop.
+    pub fn takes_work(&self) -> bool {
+        self.is_ready() && !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on readiness says no; requests are still answered.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Changes what is never judged.
+    pub fn set_filters(&self, filters: Filters) {
+        self.filters.store(Arc::new(filters));
+    }
+
+    /// Has the trail say that one call went unanswered, and so unrecorded.
+    pub fn note_unanswered(&self, cause: &'static str) {
+        self.counters.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.shortfall.add(cause, self.recorder.now());
+    }
+
+    /// Hands what the trail lacks to the ledger, one gap a cause. To be called about once a second:
+    /// many shortfalls in a second are one gap.
+    pub fn report_shortfall(&self) {
+        self.shortfall.report(&self.recorder);
+    }
+
+    /// Answers one call of the API server to webhook `lane`, whose body is `body`. Lookups are given
+    /// up at `deadline`.
+    pub async fn review(
+        self: &Arc<Self>,
+        lane: &Lane,
+        body: &[u8],
+        arrived: Instant,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, ReviewError> {
+        let Review { mut request, request_kind } = Review::parse(body)?;
+        let reply = self.answer(lane, &mut request, request_kind, arrived, deadline).await;
+        Ok(reply.to_json(&request.uid)?)
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        lane: &Lane,
+        request: &mut Request,
+        request_kind: Option<proofstream_policy::GroupVersionKind>,
+        arrived: Instant,
+        deadline: Instant,
+    ) -> Reply {
+        let policies = self.policies.current();
+        let Some(compiled) = policies.admission.get(lane) else {
+            self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
+            return Reply::default();
+        };
+        if self.filters.load().exclude(request) {
+            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
+            return Reply::default();
+        }
+        if let Some(namespace) = &request.namespace {
+            let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
+            request.namespace_labels = labels.ok().flatten().map(|labels| labels.as_ref().clone());
+        }
+        let request = &*request;
+        let responses = self.judge(compiled, request, deadline).await;
+        if responses.is_empty() {
+            self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
+            return Reply::default();
+        }
+        let mut reply = message::reply(request, &responses);
+        let decision = decision::Making {
+            cluster: self.cluster.as_deref(),
+            request,
+            request_kind: request_kind.as_ref(),
+            responses: &responses,
+            compiled,
+            latency: arrived.elapsed(),
+        };
+        let (body, controls) = decision.body(reply.refusal.is_some());
+        let counter = match body.decision {
+            Answer::Allow => &self.counters.allowed,
+            Answer::Deny => &self.counters.denied,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let taken = Entry::new(&body, controls)
+            .map_err(|error| error.to_string())
+            .and_then(|entry| self.recorder.record(&[entry]).map_err(|error| error.to_string()));
+        match taken {
+            Ok(ticket) => {
+                let reference = self.recorder.reference(&ticket).to_string();
+                reply.audit_annotations.insert(DECISION_ANNOTATION, reference);
+                self.wait_until_durable(ticket).await;
+            }
+            Err(error) => {
+                tracing::error!(error, "a decision is not recorded");
+                self.unrecorded(REFUSED);
+            }
+        }
+        reply
+    }
+
+    /// What every rule that matches says; lookups are made until `deadline`.
+    async fn judge(
+        &self,
+        compiled: &Compiled,
+        request: &Request,
+        deadline: Instant,
+    ) -> Vec<RuleResponse> {
+        let mut environment = Environment::at(moment(self.recorder.now()));
+        environment.seed = self.seed();
+        judge_with(&compiled.set, request, environment, self.lookups.as_ref(), deadline).await
+    }
+
+    async fn wait_until_durable(self: &Arc<Self>, ticket: Ticket) {
+        match durable_within(ticket, DURABILITY_PATIENCE).await {
+            Durability::Durable => {}
+            Durability::Lost => self.unrecorded(LOST),
+            Durability::Late(ticket) => {
+                self.counters.late.fetch_add(1, Ordering::Relaxed);
+                self.shortfall.add(LATE, self.recorder.now());
+                let admission = Arc::clone(self);
+                // INVARIANT: as many of these as the ledger's bounded queue holds.
+                tokio::spawn(async move {
+                    if ticket.await.is_err() {
+                        admission.unrecorded(LOST);
+                    }
+                });
+            }
+        }
+    }
+
+    fn unrecorded(&self, cause: &'static str) {
+        self.counters.unrecorded.fetch_add(1, Ordering::Relaxed);
+        self.shortfall.add(cause, self.recorder.now());
+    }
+
+    /// Differs from request to request; nothing that must not be guessed hangs on it.
+    fn seed(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or_default()
+    }
+}
+
+/// What every rule of `set` that matches says of `request`. Lookups are made until `deadline`; one
+/// that has no answer by then is an error of the rule that asked.
+pub(crate) async fn judge_with(
+    set: &PolicySet,
+    request: &Request,
+    mut environment: Environment,
+    resolver: &dyn LookupResolver,
+    deadline: Instant,
+) -> Vec<RuleResponse> {
+    for _ in 0..ROUNDS {
+        match set.evaluate(request, &environment) {
+            Evaluation::Done(responses) => return responses,
+            Evaluation::Needs(lookups) => {
+                let found = lookups.iter().map(|lookup| async move {
+                    match timeout_at(deadline.into(), resolver.resolve(lookup)).await {
+                        Ok(answer) => answer,
+                        Err(_) => Err("it took longer than the webhook may take".to_owned()),
+                    }
+                });
+                let found = futures::future::join_all(found).await;
+                environment.answers.extend(lookups.into_iter().zip(found));
+            }
+        }
+    }
+    // A rule that always wants more is judged with what it has.
+    environment.offline = true;
+    match set.evaluate(request, &environment) {
+        Evaluation::Done(responses) => responses,
+        Evaluation::Needs(_) => Vec::new(),
+    }
+}
+
+fn moment(time: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(time.micros()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}

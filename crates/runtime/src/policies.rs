@@ -1,0 +1,453 @@
+//! The policies in force: read from the cluster and from a directory, compiled once, swapped at once.
+//!
+//! A policy that cannot be used never touches the others. If an earlier text of the same policy was
+//! in force, that one stays in force while this process runs: an edit that breaks a policy must not
+//! switch it off. What came into force, broke or went is recorded.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use proofstream_model::{ControlRef, Entry, PolicyBody, PolicyState};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::enforcers::Enforcers;
+use crate::recorder::Recorder;
+use crate::webhooks::Lane;
+
+pub mod cluster;
+mod compiled;
+pub mod definitions;
+pub mod directory;
+mod status;
+mod text;
+
+pub use compiled::{Compiled, PolicyInfo};
+pub use text::PolicyText;
+
+/// Says what a policy stands for, from its annotations (and from the catalog, which may name it).
+pub trait ControlResolver: Send + Sync {
+    /// Controls and requirements of the policy `name`.
+    fn controls(&self, name: &str, annotations: &BTreeMap<String, String>) -> ControlRef;
+}
+
+/// Identifies a policy among all of them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyKey {
+    /// `ClusterPolicy` or `Policy`.
+    pub kind: String,
+    /// Namespace of a namespaced one.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+/// Where a policy was read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// From the API server.
+    Cluster,
+    /// From a file of a policy directory.
+    File(PathBuf),
+}
+
+/// One policy as a place offers it: readable or not.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Which one; for a document that has no name, its place.
+    pub key: PolicyKey,
+    /// The document, or why there is none.
+    pub document: Result<Value, String>,
+}
+
+/// How a policy fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Which one.
+    pub key: PolicyKey,
+    /// Where it was read.
+    pub origin: Origin,
+    /// Its `metadata.generation`, for one of the cluster.
+    pub generation: Option<i64>,
+    /// Whether it is in force, in this text.
+    pub ready: bool,
+    /// Why not, or what to know about it; for people.
+    pub message: String,
+}
+
+/// The policies in force, ready to judge; immutable.
+#[derive(Debug, Default)]
+pub struct Policies {
+    /// Counts swaps.
+    pub generation: u64,
+    /// What is judged at admission, by the webhook that is asked.
+    pub admission: BTreeMap<Lane, Compiled>,
+    /// Everything, for the background, whoever enforces it.
+    pub all: Compiled,
+}
+
+struct Held {
+    text: Arc<PolicyText>,
+    generation: Option<i64>,
+    /// This text, or why it is unusable.
+    parsed: Result<(), String>,
+    /// The text that counts: this one, or the last usable one before it.
+    in_force: Option<Arc<PolicyText>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    held: BTreeMap<(PolicyKey, Origin), Held>,
+    notes: BTreeMap<String, Vec<String>>,
+    recorded: BTreeMap<PolicyKey, Recorded>,
+    awaited: Vec<String>,
+    generation: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Recorded {
+    state: PolicyState,
+    sha256: String,
+    origin: String,
+}
+
+/// Holds the policies and swaps them.
+pub struct PolicyStore {
+    current: ArcSwap<Policies>,
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+    resolver: Arc<dyn ControlResolver>,
+    enforcers: Arc<Enforcers>,
+    recorder: Recorder,
+}
+
+// === impl PolicyKey ===
+
+impl PolicyKey {
+    /// From a document's own words; `None` where it has no kind or name.
+    pub fn of(document: &Value) -> Option<Self> {
+        let text = |pointer: &str| {
+            document.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+        };
+        Some(Self {
+            kind: text("/kind")?.to_owned(),
+            namespace: text("/metadata/namespace").map(str::to_owned),
+            name: text("/metadata/name")?.to_owned(),
+        })
+    }
+
+    /// `NAME`, or `NAMESPACE/NAME`.
+    pub fn full_name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+// === impl Origin ===
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cluster => formatter.write_str("cluster"),
+            Self::File(path) => write!(formatter, "{}", path.display()),
+        }
+    }
+}
+
+// === impl PolicyStore ===
+
+impl PolicyStore {
+    /// An empty store. It is not ready before every place in `awaited` has been read once.
+    /// `previous` is what the ledger last said of each policy, so that what vanished while nothing
+    /// ran is recorded too.
+    pub fn new(
+        resolver: Arc<dyn ControlResolver>,
+        enforcers: Arc<Enforcers>,
+        recorder: Recorder,
+        awaited: Vec<String>,
+        previous: impl IntoIterator<Item = PolicyBody>,
+    ) -> Arc<Self> {
+        let recorded = previous
+            .into_iter()
+            .filter(|body| matches!(body.state, PolicyState::Active | PolicyState::Broken))
+            .map(|body| {
+                let (namespace, name) = match body.name.split_once('/') {
+                    Some((namespace, name)) => (Some(namespace.to_owned()), name.to_owned()),
+                    None => (None, body.name),
+                };
+                let key = PolicyKey { kind: body.kind, namespace, name };
+                let recorded =
+                    Recorded { state: body.state, sha256: body.sha256, origin: body.origin };
+                (key, recorded)
+            })
+            .collect();
+        let inner = Inner { recorded, awaited, ..Inner::default() };
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(Policies::default()),
+            inner: Mutex::new(inner),
+            changed: watch::Sender::new(0),
+            resolver,
+            enforcers,
+            recorder,
+        })
+    }
+
+    /// The policies in force.
+    pub fn current(&self) -> Arc<Policies> {
+        self.current.load_full()
+    }
+
+    /// Whether every place has been read once.
+    pub fn is_ready(&self) -> bool {
+        self.lock().awaited.is_empty()
+    }
+
+    /// Wakes whenever policies were swapped.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes what one place offers now, all of it: what it offered before and does not offer now is
+    /// gone. `place` is one of `awaited`; `covers` says which of the held policies are that place's.
+    pub fn replace(
+        &self,
+        place: &str,
+        covers: impl Fn(&PolicyKey, &Origin) -> bool,
+        offers: Vec<(Origin, Offer)>,
+    ) {
+        let mut inner = self.lock();
+        let kept: std::collections::BTreeSet<_> =
+            offers.iter().map(|(origin, offer)| (offer.key.clone(), origin.clone())).collect();
+        inner.held.retain(|(key, origin), _| {
+            !covers(key, origin) || kept.contains(&(key.clone(), origin.clone()))
+        });
+        for (origin, offer) in offers {
+            inner.take(origin, offer);
+        }
+        inner.awaited.retain(|awaited| awaited != place);
+        self.publish(&mut inner);
+    }
+
+    /// Takes one new or changed policy.
+    pub fn offer(&self, origin: Origin, offer: Offer) {
+        let mut inner = self.lock();
+        // Our own writing of a status comes back as a change that is none.
+        if inner.take(origin, offer) {
+            self.publish(&mut inner);
+        }
+    }
+
+    /// Forgets one policy.
+    pub fn withdraw(&self, key: &PolicyKey, origin: &Origin) {
+        let mut inner = self.lock();
+        inner.held.remove(&(key.clone(), origin.clone()));
+        self.publish(&mut inner);
+    }
+
+    /// What others found out about policies, by full name (a kind that the API server does not serve):
+    /// shown in their status.
+    pub fn set_notes(&self, notes: BTreeMap<String, Vec<String>>) {
+        let mut inner = self.lock();
+        if inner.notes != notes {
+            inner.notes = notes;
+            drop(inner);
+            self.changed.send_modify(|_| {});
+        }
+    }
+
+    /// How each policy fares.
+    pub fn reports(&self) -> Vec<PolicyReport> {
+        let inner = self.lock();
+        inner.held.iter().map(|((key, origin), held)| inner.report(key, origin, held)).collect()
+    }
+
+    /// Now, by the clock that records go by.
+    pub(crate) fn now(&self) -> proofstream_model::Timestamp {
+        self.recorder.now()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compiles, swaps and records. Cheap enough to do under the lock: writers alone wait.
+    fn publish(&self, inner: &mut Inner) {
+        if !inner.awaited.is_empty() {
+            return;
+        }
+        inner.generation += 1;
+        let is_ours = |kind: &str| self.enforcers.is_ours(kind);
+        let resolver = self.resolver.as_ref();
+        let next = Policies::compile(inner.generation, inner.in_force(), resolver, is_ours);
+        self.current.store(Arc::new(next));
+        self.record_changes(inner);
+        let generation = inner.generation;
+        self.changed.send_replace(generation);
+    }
+
+    fn record_changes(&self, inner: &mut Inner) {
+        let mut entries = Vec::new();
+        let mut present: BTreeMap<PolicyKey, Recorded> = BTreeMap::new();
+        for ((key, origin), held) in &inner.held {
+            if inner.is_shadowed(key, origin) {
+                continue;
+            }
+            let (state, message) = match &held.parsed {
+                Ok(()) => (PolicyState::Active, None),
+                Err(reason) => (PolicyState::Broken, Some(reason.clone())),
+            };
+            let recorded = Recorded {
+                state,
+                sha256: held.text.sha256().to_owned(),
+                origin: origin.to_string(),
+            };
+            if inner.recorded.get(key) != Some(&recorded) {
+                entries.extend(self.entry(key, &recorded, Some(&held.text), message));
+            }
+            present.insert(key.clone(), recorded);
+        }
+        for (key, recorded) in &inner.recorded {
+            if !present.contains_key(key) {
+                let gone = Recorded { state: PolicyState::Removed, ..recorded.clone() };
+                entries.extend(self.entry(key, &gone, None, None));
+            }
+        }
+        inner.recorded = present;
+        for entry in entries {
+            if let Err(error) = self.recorder.record(std::slice::from_ref(&entry)) {
+                tracing::error!(%error, "a policy's change is not recorded");
+                self.recorder.gap(
+                    self.recorder.now(),
+                    Some(1),
+                    "a policy's change was not taken in",
+                );
+            }
+        }
+    }
+
+    fn entry(
+        &self,
+        key: &PolicyKey,
+        recorded: &Recorded,
+        text: Option<&PolicyText>,
+        message: Option<String>,
+    ) -> Option<Entry> {
+        let name = key.full_name();
+        let state = recorded.state;
+        tracing::info!(policy = name, kind = key.kind, origin = recorded.origin, ?state, message);
+        let none = BTreeMap::new();
+        let controls = self.resolver.controls(&name, text.map_or(&none, PolicyText::annotations));
+        let modes = match state {
+            PolicyState::Active => text.map(PolicyText::modes).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let body = PolicyBody {
+            state,
+            kind: key.kind.clone(),
+            name,
+            origin: recorded.origin.clone(),
+            sha256: recorded.sha256.clone(),
+            text: text.map(|text| text.canonical().to_owned()),
+            modes,
+            requirements: controls.requirements,
+            message,
+        };
+        Entry::new(&body, controls.controls)
+            .inspect_err(|error| tracing::error!(%error, "a policy's change cannot be written"))
+            .ok()
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn is(&self, text: &PolicyText, generation: Option<i64>) -> bool {
+        self.text.sha256() == text.sha256() && self.generation == generation
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// Takes an offer in; false where it is what was there already.
+    fn take(&mut self, origin: Origin, offer: Offer) -> bool {
+        let slot = (offer.key, origin);
+        let before = self.held.remove(&slot);
+        let (document, unreadable) = match offer.document {
+            Ok(document) => (document, None),
+            Err(reason) => (Value::Null, Some(reason)),
+        };
+        let generation = document.pointer("/metadata/generation").and_then(Value::as_i64);
+        let text = Arc::new(PolicyText::of(document));
+        let before = match before {
+            Some(before) if unreadable.is_none() && before.is(&text, generation) => {
+                self.held.insert(slot, before);
+                return false;
+            }
+            other => other,
+        };
+        let parsed = match unreadable {
+            Some(reason) => Err(reason),
+            None => proofstream_policy::parse(text.document()).map_err(|error| error.to_string()),
+        };
+        let held = match parsed {
+            Ok(_) => {
+                let in_force = Some(Arc::clone(&text));
+                Held { text, generation, parsed: Ok(()), in_force }
+            }
+            Err(reason) => {
+                let in_force = before.and_then(|before| before.in_force);
+                Held { text, generation, parsed: Err(reason), in_force }
+            }
+        };
+        self.held.insert(slot, held);
+        true
+    }
+
+    /// A policy that stands in a directory and in the cluster counts once, in the directory's text:
+    /// that one is versioned.
+    fn is_shadowed(&self, key: &PolicyKey, origin: &Origin) -> bool {
+        let first_file = self
+            .held
+            .range((key.clone(), Origin::Cluster)..)
+            .take_while(|((other, _), _)| other == key)
+            .find(|((_, origin), _)| matches!(origin, Origin::File(_)))
+            .map(|((_, origin), _)| origin);
+        first_file.is_some_and(|file| file != origin)
+    }
+
+    fn in_force(&self) -> impl Iterator<Item = (PolicyKey, Arc<PolicyText>)> {
+        self.held.iter().filter_map(|((key, origin), held)| {
+            let text = held.in_force.as_ref()?;
+            (!self.is_shadowed(key, origin)).then(|| (key.clone(), Arc::clone(text)))
+        })
+    }
+
+    fn report(&self, key: &PolicyKey, origin: &Origin, held: &Held) -> PolicyReport {
+        let mut messages = Vec::new();
+        let mut ready = true;
+        if let Err(reason) = &held.parsed {
+            ready = false;
+            messages.push(reason.clone());
+            if held.in_force.is_some() {
+                messages.push("the text before it stays in force for now".to_owned());
+            }
+        }
+        if self.is_shadowed(key, origin) {
+            ready = false;
+            messages.push("a policy of the same name in a directory counts instead".to_owned());
+        }
+        messages.extend(self.notes.get(&key.full_name()).into_iter().flatten().cloned());
+        PolicyReport {
+            key: key.clone(),
+            origin: origin.clone(),
+            generation: held.generation,
+            ready,
+            message: messages.join("; "),
+        }
+    }
+}

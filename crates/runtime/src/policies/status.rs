@@ -1,0 +1,206 @@
+//! What a policy's `status` says, where its definition is ours.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use proofstream_model::{Mode, Timestamp};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::definitions::{GROUP, Owner, VERSION};
+use super::{Origin, PolicyKey, PolicyReport, PolicyText};
+use crate::webhooks::MANAGER;
+
+/// How long one write may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Writes at a time.
+const AT_A_TIME: usize = 8;
+
+/// Writes the status of one kind's policies, when it changes.
+pub(super) struct StatusWriter {
+    client: Client,
+    resource: ApiResource,
+    kind: &'static str,
+    owner: Owner,
+    seen: BTreeMap<PolicyKey, Seen>,
+}
+
+struct Seen {
+    condition: Option<Value>,
+    mode: String,
+    rules: usize,
+}
+
+// === impl StatusWriter ===
+
+impl StatusWriter {
+    pub(super) fn new(
+        client: Client,
+        resource: ApiResource,
+        kind: &'static str,
+        owner: Owner,
+    ) -> Self {
+        Self { client, resource, kind, owner, seen: BTreeMap::new() }
+    }
+
+    /// Notes an object as the API server has it.
+    pub(super) fn see(&mut self, object: &DynamicObject) {
+        let condition = object
+            .data
+            .pointer("/status/conditions")
+            .and_then(Value::as_array)
+            .and_then(|conditions| conditions.iter().find(|c| c["type"] == "Ready").cloned());
+        let seen = Seen {
+            condition,
+            mode: mode_of(&object.data),
+            rules: object.data.pointer("/spec/rules").and_then(Value::as_array).map_or(0, Vec::len),
+        };
+        self.seen.insert(self.key(object), seen);
+    }
+
+    pub(super) fn forget(&mut self, object: &DynamicObject) {
+        self.seen.remove(&self.key(object));
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Writes what differs from what the API server has. `now` dates what changed.
+    pub(super) async fn write(&mut self, reports: &[PolicyReport], now: Timestamp) {
+        if self.owner != Owner::Us {
+            return;
+        }
+        let ours = |report: &&PolicyReport| {
+            report.origin == Origin::Cluster && report.key.kind == self.kind
+        };
+        let due: Vec<_> = reports
+            .iter()
+            .filter(ours)
+            .filter_map(|report| {
+                let seen = self.seen.get(&report.key)?;
+                let condition = condition(report, seen.condition.as_ref(), now);
+                (seen.condition.as_ref() != Some(&condition)).then_some((report, seen, condition))
+            })
+            .map(|(report, seen, condition)| {
+                let status = json!({
+                    "ready": report.ready,
+                    "mode": seen.mode,
+                    "rules": seen.rules,
+                    "conditions": [condition.clone()],
+                });
+                let write = patch(&self.client, &self.resource, report, status);
+                async move { (report.key.clone(), condition, timeout(PATIENCE, write).await) }
+            })
+            .collect();
+        let written: Vec<_> =
+            futures::stream::iter(due).buffer_unordered(AT_A_TIME).collect().await;
+        for (key, condition, outcome) in written {
+            match outcome {
+                Ok(Ok(())) => {
+                    if let Some(seen) = self.seen.get_mut(&key) {
+                        seen.condition = Some(condition);
+                    }
+                }
+                // Gone, or the API server is away: the next change writes it.
+                Ok(Err(error)) => {
+                    let policy = key.full_name();
+                    tracing::debug!(policy, %error, "a policy's status is not written");
+                }
+                Err(_) => {
+                    tracing::debug!(policy = key.full_name(), "writing a status takes too long")
+                }
+            }
+        }
+    }
+
+    fn key(&self, object: &DynamicObject) -> PolicyKey {
+        PolicyKey {
+            kind: self.kind.to_owned(),
+            namespace: object.namespace(),
+            name: object.name_any(),
+        }
+    }
+}
+
+async fn patch(
+    client: &Client,
+    resource: &ApiResource,
+    report: &PolicyReport,
+    status: Value,
+) -> Result<(), kube::Error> {
+    let api: Api<DynamicObject> = match &report.key.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    let document = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": report.key.kind,
+        "metadata": {"name": report.key.name},
+        "status": status,
+    });
+    let params = PatchParams::apply(MANAGER).force();
+    api.patch_status(&report.key.name, &params, &Patch::Apply(&document)).await?;
+    Ok(())
+}
+
+/// The Ready condition; the time of the last transition is kept while the status stays the same.
+fn condition(report: &PolicyReport, before: Option<&Value>, now: Timestamp) -> Value {
+    let status = if report.ready { "True" } else { "False" };
+    let reason = if report.ready { "InForce" } else { "NotInForce" };
+    let transition = before
+        .filter(|before| before["status"] == status)
+        .and_then(|before| before["lastTransitionTime"].as_str())
+        .map_or_else(|| seconds(now), str::to_owned);
+    json!({
+        "type": "Ready",
+        "status": status,
+        "reason": reason,
+        "message": report.message,
+        "observedGeneration": report.generation.unwrap_or_default(),
+        "lastTransitionTime": transition,
+    })
+}
+
+/// A time as Kubernetes writes it, in whole seconds.
+fn seconds(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+}
+
+/// `Enforce`, `Audit`, or both where the rules differ.
+fn mode_of(data: &Value) -> String {
+    let words = PolicyText::of(data.clone()).modes().into_iter().map(|mode| match mode {
+        Mode::Enforce => "Enforce",
+        Mode::Audit => "Audit",
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transition_keeps_its_time() {
+        let report = PolicyReport {
+            key: PolicyKey {
+                kind: "ClusterPolicy".to_owned(),
+                namespace: None,
+                name: "p".to_owned(),
+            },
+            origin: Origin::Cluster,
+            generation: Some(2),
+            ready: false,
+            message: "no".to_owned(),
+        };
+        let before = json!({"status": "False", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let now = "2026-02-03T04:05:06.789Z".parse().unwrap();
+        let time = |before| condition(&report, before, now)["lastTransitionTime"].clone();
+        assert_eq!(time(Some(&before)), "2026-01-01T00:00:00Z");
+        assert_eq!(time(None), "2026-02-03T04:05:06Z");
+    }
+}

@@ -1,0 +1,129 @@
+//! The text of a policy: what its author wrote, without what the API server adds.
+
+use std::collections::BTreeMap;
+
+use proofstream_canonical as canonical;
+use proofstream_model::Mode;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Fields of `metadata` that are not the author's.
+const NOT_THE_AUTHORS: [&str; 6] =
+    ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"];
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A policy's document and its canonical text.
+#[derive(Debug, Clone)]
+pub struct PolicyText {
+    document: Value,
+    canonical: String,
+    sha256: String,
+    annotations: BTreeMap<String, String>,
+}
+
+impl PolicyText {
+    /// Takes `status` and what the API server adds out of a document.
+    pub fn of(mut document: Value) -> Self {
+        if let Some(members) = document.as_object_mut() {
+            members.remove("status");
+        }
+        if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
+            for field in NOT_THE_AUTHORS {
+                metadata.remove(field);
+            }
+            if let Some(annotations) =
+                metadata.get_mut("annotations").and_then(Value::as_object_mut)
+            {
+                annotations.remove(LAST_APPLIED);
+                if annotations.is_empty() {
+                    metadata.remove("annotations");
+                }
+            }
+        }
+        let annotations = document
+            .pointer("/metadata/annotations")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect();
+        // Numbers that canonical JSON cannot hold exactly are written as they came.
+        let canonical = canonical::to_string(&document).unwrap_or_else(|_| document.to_string());
+        let sha256 = hex::encode(Sha256::digest(canonical.as_bytes()));
+        Self { document, canonical, sha256, annotations }
+    }
+
+    /// The document, as its author wrote it.
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// Its canonical text (RFC 8785).
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// SHA-256 of the canonical text, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says.
+    pub fn modes(&self) -> Vec<Mode> {
+        let text = |value: &Value, pointer: &str| {
+            value.pointer(pointer).and_then(Value::as_str).map(str::to_ascii_lowercase)
+        };
+        let of_policy = text(&self.document, "/spec/validationFailureAction");
+        let rules = self.document.pointer("/spec/rules").and_then(Value::as_array);
+        let mut modes: Vec<_> = rules
+            .into_iter()
+            .flatten()
+            .map(|rule| text(rule, "/validate/failureAction").or_else(|| of_policy.clone()))
+            .map(|mode| match mode.as_deref() {
+                Some("enforce") => Mode::Enforce,
+                _ => Mode::Audit,
+            })
+            .collect();
+        modes.sort();
+        modes.dedup();
+        modes
+    }
+
+    /// Its annotations.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn says_what_a_policy_does() {
+        let modes = |action: &str, rules: Value| {
+            PolicyText::of(json!({"spec": {"validationFailureAction": action, "rules": rules}}))
+                .modes()
+        };
+        let enforcing = json!({"validate": {"failureAction": "Enforce"}});
+        assert_eq!(modes("enforce", json!([{}])), [Mode::Enforce]);
+        assert_eq!(modes("Audit", json!([{}, enforcing])), [Mode::Enforce, Mode::Audit]);
+        assert_eq!(modes("Audit", json!([enforcing])), [Mode::Enforce]);
+        assert_eq!(PolicyText::of(json!({})).modes(), []);
+    }
+
+    #[test]
+    fn what_the_api_server_adds_changes_nothing() {
+        let plain = json!({"kind": "ClusterPolicy", "metadata": {"name": "p"}, "spec": {"a": 1}});
+        let stored = json!({"kind": "ClusterPolicy", "spec": {"a": 1}, "status": {"ready": true},
+            "metadata": {"name": "p", "uid": "u", "generation": 3, "resourceVersion": "9",
+                "annotations": {LAST_APPLIED: "{}"}, "managedFields": []}});
+        let (plain, stored) = (PolicyText::of(plain), PolicyText::of(stored));
+        assert_eq!(plain.sha256(), stored.sha256());
+        assert_eq!(
+            plain.canonical(),
+            r#"{"kind":"ClusterPolicy","metadata":{"name":"p"},"spec":{"a":1}}"#
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! The way out in an emergency: our webhooks are taken away, by whom and why is kept where the
+//! cluster keeps it, and a running Proofstream records the lapse and does not put them back.
+//!
+//! Needs nothing but the API server: it works while Proofstream is down or is what hurts.
+
+use std::fmt;
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use proofstream_model::Timestamp;
+
+use super::desired::{CONFIGURATION, MANAGED_BY, MANAGER};
+
+const BY: &str = "proofstream.dev/removed-by";
+const AT: &str = "proofstream.dev/removed-at";
+const REASON: &str = "proofstream.dev/removed-because";
+
+/// Our webhooks were taken away on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Who did it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in their words.
+    pub reason: String,
+}
+
+/// Where our webhooks stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no configuration of ours.
+    Absent,
+    /// They were taken away.
+    Removed(Removal),
+    /// They are there: names, with how many rules each has.
+    Installed(Vec<(String, usize)>),
+}
+
+// === impl Removal ===
+
+impl Removal {
+    /// The removal that a configuration tells of.
+    pub fn of(configuration: &ValidatingWebhookConfiguration) -> Option<Self> {
+        let annotations = configuration.annotations();
+        let at = annotations.get(AT)?;
+        let text = |key: &str| annotations.get(key).cloned().unwrap_or_default();
+        Some(Self {
+            by: text(BY),
+            at: at.parse().unwrap_or_else(|_| Timestamp::from_micros(0)),
+            reason: text(REASON),
+        })
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "webhooks were removed by {}", self.by)?;
+        if !self.reason.is_empty() {
+            write!(formatter, ": {}", self.reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where our webhooks stand.
+pub async fn status(client: &Client) -> Result<Standing, kube::Error> {
+    let Some(found) = api(client).get_opt(CONFIGURATION).await? else {
+        return Ok(Standing::Absent);
+    };
+    if let Some(removal) = Removal::of(&found) {
+        return Ok(Standing::Removed(removal));
+    }
+    let webhooks = found.webhooks.unwrap_or_default();
+    Ok(Standing::Installed(
+        webhooks
+            .into_iter()
+            .map(|webhook| (webhook.name, webhook.rules.map_or(0, |rules| rules.len())))
+            .collect(),
+    ))
+}
+
+/// Takes our webhooks away. Nothing of ours is asked about any request from then on, until
+/// [`install`].
+pub async fn remove(client: &Client, removal: &Removal) -> Result<(), kube::Error> {
+    let api = api(client);
+    let mut empty = ValidatingWebhookConfiguration::default();
+    empty.metadata.name = Some(CONFIGURATION.to_owned());
+    empty.labels_mut().insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    let annotations = empty.annotations_mut();
+    annotations.insert(BY.to_owned(), removal.by.clone());
+    annotations.insert(AT.to_owned(), removal.at.to_string());
+    annotations.insert(REASON.to_owned(), removal.reason.clone());
+    loop {
+        let outcome = match api.get_opt(CONFIGURATION).await? {
+            Some(there) => {
+                empty.metadata.resource_version = there.resource_version();
+                api.replace(CONFIGURATION, &PostParams::default(), &empty).await
+            }
+            None => {
+                empty.metadata.resource_version = None;
+                api.create(&PostParams::default(), &empty).await
+            }
+        };
+        match outcome {
+            Ok(_) => return Ok(()),
+            // Somebody else wrote in between: look again.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Ends a removal: a running Proofstream installs its webhooks at once, one that starts later does so
+/// then. Says whether there was a removal to end.
+pub async fn install(client: &Client) -> Result<bool, kube::Error> {
+    let api = api(client);
+    let Some(found) = api.get_opt(CONFIGURATION).await? else { return Ok(false) };
+    if Removal::of(&found).is_none() {
+        return Ok(false);
+    }
+    // What is gone is seen by a running Proofstream as something to bring about.
+    api.delete(CONFIGURATION, &DeleteParams::default()).await?;
+    Ok(true)
+}
+
+fn api(client: &Client) -> Api<ValidatingWebhookConfiguration> {
+    Api::all(client.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_is_read_back() {
+        let mut configuration = ValidatingWebhookConfiguration::default();
+        assert_eq!(Removal::of(&configuration), None);
+        let annotations = configuration.annotations_mut();
+        annotations.insert(BY.to_owned(), "alice".to_owned());
+        annotations.insert(AT.to_owned(), "2026-07-01T00:00:00.000000Z".to_owned());
+        annotations.insert(REASON.to_owned(), "it hurts".to_owned());
+        let removal = Removal::of(&configuration).unwrap();
+        assert_eq!(removal.at.to_string(), "2026-07-01T00:00:00.000000Z");
+        assert_eq!(removal.to_string(), "webhooks were removed by alice: it hurts");
+    }
+}
