@@ -1,10 +1,10 @@
 //! The loop: observe, judge, record.
 
-pub mod ingest;
 pub mod admission;
 pub mod background;
 pub mod clock;
 pub mod enforcers;
+pub mod ingest;
 pub mod policies;
 pub mod projection;
 pub mod recorder;
