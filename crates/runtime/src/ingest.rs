@@ -12,6 +12,7 @@
 //! Nothing is dropped: what is too much noise is for the audit policy to say.
 
 mod blocks;
+mod controls;
 mod decisions;
 mod follow;
 mod intake;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proofstream_model::{Block, ControlRef, Decision, DecisionRef, Enforcer, EventBody, Record};
 
+pub use controls::StoreControls;
 pub use decisions::{DecisionLookup, Known, RecentDecisions};
 pub use follow::{follow, resume_from};
 pub use intake::{Intake, IntakeError, accept};

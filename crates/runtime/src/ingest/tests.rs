@@ -1,3 +1,5 @@
+//! Audit events carried into a real ledger.
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
