@@ -1,5 +1,6 @@
 //! The command line: what there is to call, and the way from arguments to an exit code.
 
+mod audit_webhook;
 mod catalog_folder;
 mod completions;
 mod control;
@@ -36,6 +37,9 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What an API server needs to send us its audit events.
+    #[command(subcommand)]
+    AuditWebhook(audit_webhook::AuditWebhookCommand),
     /// What the catalog claims of each framework, and by what.
     #[command(subcommand)]
     Control(control::ControlCommand),
@@ -66,6 +70,7 @@ enum Format {
 pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console) -> ExitCode {
     let result = match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
+            Command::AuditWebhook(command) => audit_webhook::run(&command, console),
             Command::Control(command) => control::run(&command, console),
             Command::Export(command) => export::run(&command, console),
             Command::Policy(command) => policy::run(command, console),

@@ -19,6 +19,7 @@ mod intake;
 mod prepare;
 mod recent;
 mod sink;
+mod uncalled;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +29,9 @@ use proofstream_model::{Block, ControlRef, Decision, DecisionRef, Enforcer, Even
 pub use controls::StoreControls;
 pub use decisions::{DecisionLookup, Known, RecentDecisions};
 pub use follow::{follow, resume_from};
-pub use intake::{Intake, IntakeError, accept};
+pub use intake::{Intake, IntakeError, SourceCounters, accept};
 pub use sink::{Durable, EventSink, LedgerSink, Point, SinkError, Taken};
+pub use uncalled::Uncalled;
 
 use recent::Recent;
 
@@ -86,6 +88,8 @@ pub struct Ingest {
 struct Remembered {
     blocks: Recent,
     events: Recent,
+    lapses: Recent,
+    uncalled: uncalled::Book,
 }
 
 // === impl Ingest ===
@@ -96,6 +100,8 @@ impl Ingest {
         let recent = Remembered {
             blocks: Recent::new(options.remembered),
             events: Recent::new(options.remembered),
+            lapses: Recent::new(options.remembered),
+            uncalled: uncalled::Book::default(),
         };
         Self { options, counters: Counters::default(), recent: Mutex::new(recent) }
     }
@@ -103,6 +109,11 @@ impl Ingest {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Webhooks that could not be asked, by name; each request once, whichever transports tell it.
+    pub fn uncalled(&self) -> Vec<Uncalled> {
+        self.recent().uncalled.all()
     }
 
     /// Takes one of the ledger's last records into account: blocks and webhook events that are

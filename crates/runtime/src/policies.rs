@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use proofstream_catalog::Catalog;
-use proofstream_model::{ControlRef, Entry, PolicyBody, PolicyState};
+use proofstream_model::{ControlRef, Enforcer, Entry, PolicyBody, PolicyState};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -32,11 +32,25 @@ pub use text::PolicyText;
 pub trait ControlResolver: Send + Sync {
     /// Controls and requirements of the policy `name`.
     fn controls(&self, name: &str, annotations: &BTreeMap<String, String>) -> ControlRef;
+
+    /// What everything that `enforcer` refuses stands for, whatever the policy's name.
+    fn of_enforcer(&self, enforcer: Enforcer) -> ControlRef;
 }
 
 impl ControlResolver for Catalog {
     fn controls(&self, name: &str, annotations: &BTreeMap<String, String>) -> ControlRef {
         self.controls_for_policy(name, annotations)
+    }
+
+    fn of_enforcer(&self, enforcer: Enforcer) -> ControlRef {
+        self.controls_for_enforcer(match enforcer {
+            Enforcer::Proofstream => "proofstream",
+            Enforcer::PodSecurity => "pod-security",
+            Enforcer::ValidatingAdmissionPolicy => "validating-admission-policy",
+            Enforcer::Kyverno => "kyverno",
+            Enforcer::Gatekeeper => "gatekeeper",
+            Enforcer::OtherWebhook => "other-webhook",
+        })
     }
 }
 

@@ -1,24 +1,24 @@
-//! The admission webhook's HTTP side: routes, bounds, deadlines.
+//! The admission webhook's HTTP side: bounds and deadlines.
 //!
 //! The API server is not asked for a client certificate: whoever reaches this port can learn what the
 //! policies would say of an object and can have decisions recorded that no API server asked for. They
 //! join no audit event and are never counted as blocks. Keep the port to the API server.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
 use proofstream_runtime::admission::Admission;
 use proofstream_runtime::webhooks::Lane;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use crate::listener::Handler;
+use crate::answer::{Answer, announced_length, json, text};
 
 /// The longest body that is read: an update carries the object twice, and the API server takes
 /// objects of 3 MiB.
@@ -39,7 +39,7 @@ pub struct Counters {
     pub refused: AtomicU64,
 }
 
-/// Routes of the webhook listener.
+/// Answers the API server's admission calls.
 pub struct Webhook {
     admission: Arc<Admission>,
     requests: Semaphore,
@@ -50,7 +50,7 @@ pub struct Webhook {
 // === impl Webhook ===
 
 impl Webhook {
-    /// Routes to `admission`, with at most `concurrency` requests under way.
+    /// Hands on to `admission`, with at most `concurrency` requests under way.
     pub fn new(admission: Arc<Admission>, concurrency: usize) -> Self {
         Self {
             admission,
@@ -65,7 +65,16 @@ impl Webhook {
         &self.counters
     }
 
-    async fn validate(&self, lane: &Lane, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Whether new work should come here.
+    pub(crate) fn takes_work(&self) -> bool {
+        self.admission.takes_work()
+    }
+
+    /// Answers one call to `lane`.
+    pub(crate) async fn validate<B>(&self, lane: &Lane, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
+    {
         let arrived = Instant::now();
         let deadline = arrived + patience(request.uri().query());
         let announced = announced_length(&request);
@@ -104,40 +113,22 @@ impl Webhook {
     }
 
     /// The API server takes this as "could not be asked" and applies the webhook's failurePolicy.
-    fn shed(&self) -> Response<Full<Bytes>> {
+    fn shed(&self) -> Answer {
         self.counters.shed.fetch_add(1, Ordering::Relaxed);
         self.admission.note_unanswered("too many requests under way");
         text(StatusCode::SERVICE_UNAVAILABLE, "too many requests under way")
     }
 
-    fn too_long(&self) -> Response<Full<Bytes>> {
+    fn too_long(&self) -> Answer {
         self.admission.note_unanswered("a request's body was too long");
         let limit = BODY_BYTES >> 20;
         self.refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {limit} MiB"))
     }
 
-    fn refuse(&self, status: StatusCode, message: String) -> Response<Full<Bytes>> {
+    fn refuse(&self, status: StatusCode, message: String) -> Answer {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%status, message, "an admission call was not answered");
         text(status, &message)
-    }
-}
-
-impl Handler for Webhook {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        match (request.method(), path) {
-            (&Method::GET, "/healthz") => text(StatusCode::OK, "ok"),
-            (&Method::GET, "/readyz") if self.admission.takes_work() => text(StatusCode::OK, "ok"),
-            (&Method::GET, "/readyz") => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "the policies are not read yet")
-            }
-            (method, path) => match Lane::at(path) {
-                Some(lane) if method == Method::POST => self.validate(&lane, request).await,
-                Some(_) => text(StatusCode::METHOD_NOT_ALLOWED, "POST an AdmissionReview"),
-                None => text(StatusCode::NOT_FOUND, "not found"),
-            },
-        }
     }
 }
 
@@ -158,23 +149,6 @@ fn seconds(text: &str) -> Option<Duration> {
         return milliseconds.parse().ok().map(Duration::from_millis);
     }
     text.strip_suffix('s')?.parse().ok().map(Duration::from_secs)
-}
-
-fn announced_length(request: &Request<Incoming>) -> Option<usize> {
-    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn json(body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn text(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(format!("{message}\n"))));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
 }
 
 #[cfg(test)]

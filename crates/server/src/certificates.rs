@@ -109,7 +109,13 @@ impl Certificates {
 
     /// Renews what is due. To be called now and then, at least daily.
     pub fn refresh(&self, now: Timestamp) -> Result<Refreshed, CertificateError> {
-        let (serving, bundle, refreshed) = prepare(&self.folder, &self.names, now)?;
+        let (serving, bundle, mut refreshed) = prepare(&self.folder, &self.names, now)?;
+        // The command line may have renewed them beside us.
+        if bundle != **self.bundle.load() {
+            refreshed = Refreshed::Authority;
+        } else if serving.cert != self.serving.load().cert {
+            refreshed = refreshed.max(Refreshed::Serving);
+        }
         if refreshed > Refreshed::Kept {
             self.bundle.store(Arc::new(bundle));
             self.serving.store(Arc::new(serving));

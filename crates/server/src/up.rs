@@ -24,9 +24,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Webhook;
+use crate::audit_webhook::{AuditWebhooks, CredentialError};
 use crate::certificates::{CertificateError, Certificates};
 use crate::listener::{self, Bounds};
 use crate::private_file;
+use crate::routes::Routes;
 
 mod config;
 mod connect;
@@ -38,7 +40,7 @@ mod upkeep;
 mod watching;
 mod web;
 
-pub use config::{Audit, AuditLog, Config, ConfigError, Service, Web};
+pub use config::{Audit, AuditLog, AuditWebhook, Config, ConfigError, Service, Web};
 pub use connect::ConnectError;
 pub(crate) use connect::connect;
 pub use web::Page;
@@ -79,6 +81,9 @@ pub enum UpError {
     /// There is no certificate to serve with.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// An API server's token or kubeconfig cannot be read or written.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The TLS library refuses its configuration.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -122,6 +127,8 @@ pub struct Handles {
     pub admission: Arc<Admission>,
     /// The webhook's HTTP side and its counters.
     pub webhook: Arc<Webhook>,
+    /// What API servers send of their audit trails.
+    pub audit_webhooks: Arc<AuditWebhooks>,
     /// Where the webhook listens.
     pub webhook_address: SocketAddr,
     /// Who enforces which kind.
@@ -207,6 +214,7 @@ impl Up {
             filters: Filters::new(&config.namespace),
         }));
         let webhook = Arc::new(Webhook::new(Arc::clone(&admission), config.webhook.concurrency));
+        let audit_webhooks = Arc::new(AuditWebhooks::open(&config, clock.clone())?);
         let (listener, address) = listen(config.webhook.listen).await?;
         let handles = Handles {
             config,
@@ -221,6 +229,7 @@ impl Up {
             namespaces,
             admission,
             webhook,
+            audit_webhooks,
             webhook_address: address,
             enforcers,
             stop,
@@ -235,18 +244,20 @@ impl Up {
     ) -> Result<Self, UpError> {
         let Handles { config, client, policies, .. } = handles.clone();
         let certificates = Arc::new(Certificates::open(
-            &config.data.join("tls"),
+            &config.tls(),
             config.certificate_names(),
             upkeep::now(&handles.clock),
         )?);
         let tls = listener::tls_config(Arc::<Certificates>::clone(&certificates))
             .map_err(|error| UpError::Tls(error.to_string()))?;
+        handles.audit_webhooks.write_kubeconfigs(&certificates.bundle())?;
+        let routes = Routes::new(Arc::clone(&handles.webhook), Arc::clone(&handles.audit_webhooks));
         let bounds = Bounds { connections: CONNECTIONS, drain: DRAIN };
         let accepting = CancellationToken::new();
         let serving = tokio::spawn(listener::serve(
             listener,
             tls,
-            Arc::clone(&handles.webhook),
+            Arc::new(routes),
             bounds,
             accepting.clone(),
         ));
@@ -262,7 +273,7 @@ impl Up {
         tasks.spawn(upkeep::stop_accepting(handles.clone(), accepting));
         tasks.spawn(reconciler.run(nudge.subscribe()));
         tasks.spawn(Arc::clone(&handles.namespaces).watch());
-        tasks.spawn(upkeep::certificates(handles.clock.clone(), certificates, shape, nudge));
+        tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
         tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
         tasks.spawn(upkeep::filters(handles.clone()));
         for kind in definitions::KINDS {

@@ -1,5 +1,6 @@
 //! One source of audit events, written to the ledger in order.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::prepare::{Prepared, prepare};
 use super::recent::{self, Key};
-use super::{Durable, EventSink, Ingest, SinkError, host};
+use super::{Durable, EventSink, Ingest, Remembered, SinkError, host};
 
 /// Bodies of one webhook that are read at the same time; others are told to come again.
 const AT_ONCE: usize = 4;
@@ -25,6 +26,18 @@ pub struct Intake {
     /// Whether the sender repeats what it does not know to have arrived.
     repeats: bool,
     places: Arc<Semaphore>,
+    counters: SourceCounters,
+}
+
+/// What one source brought since the start.
+#[derive(Debug, Default)]
+pub struct SourceCounters {
+    /// Event records.
+    pub events: AtomicU64,
+    /// Block records.
+    pub blocks: AtomicU64,
+    /// Stretches that are missing.
+    pub gaps: AtomicU64,
 }
 
 /// Why a webhook's events were not taken in. The API server sends them again after any of these.
@@ -51,7 +64,18 @@ impl Intake {
     pub fn new(ingest: Arc<Ingest>, sink: Arc<dyn EventSink>) -> Arc<Self> {
         let repeats = sink.source().starts_with("audit-webhook/");
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        Arc::new(Self { ingest, sink, order: Mutex::new(()), repeats, places })
+        let counters = SourceCounters::default();
+        Arc::new(Self { ingest, sink, order: Mutex::new(()), repeats, places, counters })
+    }
+
+    /// The source's name.
+    pub fn source(&self) -> &str {
+        self.sink.source()
+    }
+
+    /// What it brought.
+    pub fn counters(&self) -> &SourceCounters {
+        &self.counters
     }
 
     /// Reads, redacts and classifies lines. Takes processor time, and the disk's for bodies.
@@ -69,6 +93,7 @@ impl Intake {
         let mut recent = self.ingest.recent();
         let first = self.sink.next();
         let mut entries = Vec::with_capacity(events.len());
+        let mut news = Vec::new();
         let (mut new_events, mut new_blocks): (Vec<Key>, Vec<Key>) = (Vec::new(), Vec::new());
         let (mut repeated, mut doubled) = (0, 0);
         for event in events {
@@ -78,6 +103,7 @@ impl Intake {
                 continue;
             }
             new_events.extend(key);
+            news.push(event);
             if let Some(found) = &event.block {
                 let key = recent::block_key(&host, &found.block.event.sha256);
                 if recent.blocks.contains(&key) || new_blocks.contains(&key) {
@@ -100,8 +126,13 @@ impl Intake {
         let taken = self.sink.append(&entries)?;
         debug_assert_eq!(taken.first, first, "another writer uses this source's name");
         let counters = &self.ingest.counters;
-        Ingest::count(&counters.blocks, new_blocks.len());
-        Ingest::count(&counters.events, entries.len() - new_blocks.len());
+        for (of_all, own, by) in [
+            (&counters.blocks, &self.counters.blocks, new_blocks.len()),
+            (&counters.events, &self.counters.events, entries.len() - new_blocks.len()),
+        ] {
+            Ingest::count(of_all, by);
+            Ingest::count(own, by);
+        }
         Ingest::count(&counters.doubled_blocks, doubled);
         Ingest::count(&counters.repeated_events, repeated);
         for key in new_blocks {
@@ -110,9 +141,32 @@ impl Intake {
         for key in new_events {
             recent.events.insert(key);
         }
+        news.into_iter().for_each(|event| self.note_lapses(&host, event, &mut recent));
         drop(recent);
         drop(order);
         Ok(Some(taken.durable))
+    }
+
+    /// Counts the webhooks that could not be asked, once an event whichever transport is first.
+    fn note_lapses(&self, host: &str, event: &Prepared, recent: &mut Remembered) {
+        let Some(identity) = event.identity.as_deref().filter(|_| !event.lapses.is_empty()) else {
+            return;
+        };
+        let key = recent::block_key(host, identity);
+        if recent.lapses.contains(&key) {
+            return;
+        }
+        recent.lapses.insert(key);
+        for lapse in &event.lapses {
+            recent.uncalled.add(lapse, event.time);
+            let (counter, then) = if lapse.refused {
+                (&self.ingest.counters.failed_closed, "refused")
+            } else {
+                (&self.ingest.counters.failed_open, "let pass")
+            };
+            Ingest::count(counter, 1);
+            tracing::warn!(webhook = lapse.webhook, host, then, "a webhook could not be asked");
+        }
     }
 
     /// Where the source's last event stood, as the ledger has it.
@@ -120,9 +174,10 @@ impl Intake {
         serde_json::from_slice(&self.sink.last_body()?).ok()
     }
 
-    /// Has a gap recorded.
-    pub(super) fn gap(&self, from: Timestamp, to: Timestamp, cause: &str) {
+    /// Has a gap recorded: events of this source between these times are or may be missing.
+    pub fn gap(&self, from: Timestamp, to: Timestamp, cause: &str) {
         Ingest::count(&self.ingest.counters.gaps, 1);
+        Ingest::count(&self.counters.gaps, 1);
         tracing::warn!(source = self.sink.source(), cause, "the audit trail has a gap");
         if let Err(error) = self.sink.report_gap(from, to, cause) {
             tracing::error!(%error, cause, "a gap cannot be recorded");

@@ -9,6 +9,7 @@ use proofstream_observe::audit::event::{Event, identity_sha256};
 use proofstream_observe::audit::redact::{self, Redacted};
 
 use super::blocks::{self, Found};
+use super::uncalled::Lapse;
 use super::{EventSink, Ingest, SinkError};
 
 /// A record's line has at most 64 KiB; this is left for what stands around the event.
@@ -21,6 +22,10 @@ const MEDIA: &str = "application/json";
 pub(super) struct Prepared {
     pub(super) body: EventBody,
     pub(super) block: Option<Found>,
+    /// Webhooks that could not be asked.
+    pub(super) lapses: Vec<Lapse>,
+    /// The event's identity over both transports, where a block or lapse needs it.
+    pub(super) identity: Option<String>,
     /// When the event's stage was reached.
     pub(super) time: Option<Timestamp>,
 }
@@ -39,7 +44,7 @@ pub(super) fn prepare(
             tracing::warn!(%error, source = sink.source(), "line is kept as it is");
             Ingest::count(&ingest.counters.unreadable, 1);
             let body = body(sink, redact::torn(&line.bytes, limit), line)?;
-            return Ok(Prepared { body, block: None, time: None });
+            return Ok(Prepared { body, block: None, lapses: vec![], identity: None, time: None });
         }
     };
     let redacted = match redact::event(&line.bytes, &event, limit) {
@@ -47,35 +52,36 @@ pub(super) fn prepare(
         // It has the fields of an event, but is not JSON throughout.
         Err(_) => redact::torn(&line.bytes, limit),
     };
-    let block = refusal(ingest, &event, &redacted);
+    let (block, lapses, identity) = said(ingest, &event, &redacted);
     let time = event.stage_timestamp.parse().ok();
     let body = body(sink, redacted, line)?;
-    Ok(Prepared { body, block, time })
+    Ok(Prepared { body, block, lapses, identity, time })
 }
 
-fn refusal(ingest: &Ingest, event: &Event<'_>, redacted: &Redacted) -> Option<Found> {
-    for webhook in block::failed_open(event) {
-        Ingest::count(&ingest.counters.failed_open, 1);
-        tracing::warn!(webhook, uri = &*event.request_uri, "webhook could not be asked: let pass");
-    }
+/// What the event says about policy: its block, and the webhooks that could not be asked.
+fn said(
+    ingest: &Ingest,
+    event: &Event<'_>,
+    redacted: &Redacted,
+) -> (Option<Found>, Vec<Lapse>, Option<String>) {
+    let passed = |webhook| Lapse { webhook, refused: false };
+    let mut lapses: Vec<Lapse> = block::failed_open(event).into_iter().map(passed).collect();
+    let mut refused = None;
     match block::classify(event) {
-        Classification::None => None,
-        Classification::FailedClosed { webhook } => {
-            Ingest::count(&ingest.counters.failed_closed, 1);
-            tracing::warn!(
-                webhook,
-                uri = &*event.request_uri,
-                "webhook could not be asked: refused"
-            );
-            None
-        }
-        Classification::Refused(refusal) => {
-            let kept = redacted.whole.as_ref().unwrap_or(&redacted.line);
-            // INVARIANT: `kept` was parsed before; the hash of what is no JSON is never asked for.
-            let sha256 = identity_sha256(kept).ok()?;
-            blocks::find(ingest, event, &refusal, sha256)
-        }
+        Classification::None => {}
+        Classification::FailedClosed { webhook } => lapses.push(Lapse { webhook, refused: true }),
+        Classification::Refused(refusal) => refused = Some(refusal),
     }
+    if lapses.is_empty() && refused.is_none() {
+        return (None, lapses, None);
+    }
+    let kept = redacted.whole.as_ref().unwrap_or(&redacted.line);
+    // INVARIANT: `kept` was parsed before; the hash of what is no JSON is never asked for.
+    let identity = identity_sha256(kept).ok();
+    let block = refused
+        .zip(identity.clone())
+        .and_then(|(refusal, sha256)| blocks::find(ingest, event, &refusal, sha256));
+    (block, lapses, identity)
 }
 
 fn body(

@@ -1,6 +1,6 @@
 //! The configuration file of `proofstream up`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,8 @@ pub struct Web {
 pub struct Audit {
     /// Audit log files of API servers.
     pub logs: Vec<AuditLog>,
+    /// API servers that send their events (`--audit-webhook-config-file`).
+    pub webhooks: Vec<AuditWebhook>,
 }
 
 /// One API server's audit log file.
@@ -94,8 +96,20 @@ pub struct Audit {
 pub struct AuditLog {
     /// The file that is written to now; rotated ones stand beside it.
     pub path: PathBuf,
-    /// The host that writes it: names the source, `audit-file/HOST`.
+    /// The host that writes it: names the source, `audit-file/HOST`. An API server with both a log
+    /// and a webhook has the same name in both: that is how a request is counted once.
     pub host: String,
+}
+
+/// One API server's audit webhook.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditWebhook {
+    /// The host that sends: names the source, `audit-webhook/HOST`, and the route, `/audit/HOST`.
+    pub host: String,
+    /// How this API server reaches us: `https://HOST:PORT`. By default `webhook.url`, or the address
+    /// listened at. An API server resolves no names of Services.
+    pub url: Option<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -202,7 +216,56 @@ impl Config {
                 "not `kube-system`: give Proofstream one of its own".to_owned(),
             );
         }
-        Ok(())
+        self.check_audit()
+    }
+
+    fn check_audit(&self) -> Result<(), ConfigError> {
+        let wrong = |field, reason: String| Err(ConfigError::Value { field, reason });
+        let logs = self.audit.logs.iter().map(|log| ("audit.logs.host", &log.host));
+        let webhooks = self.audit.webhooks.iter().map(|it| ("audit.webhooks.host", &it.host));
+        let mut seen = BTreeSet::new();
+        for (field, host) in logs.chain(webhooks) {
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            if host.is_empty() || host.len() > 200 || !host.bytes().all(good) {
+                let reason = format!("`{host}` is not of letters, digits, `-`, `_` and `.`");
+                return wrong(field, reason);
+            }
+            if host.starts_with('.') {
+                return wrong(field, format!("`{host}` begins with a dot"));
+            }
+            if !seen.insert((field, host)) {
+                return wrong(field, format!("`{host}` is there twice"));
+            }
+        }
+        self.audit.webhooks.iter().try_for_each(|webhook| self.audit_address(webhook).map(drop))
+    }
+
+    /// `https://HOST:PORT` at which the API server of `webhook` reaches us. It stands in a file that
+    /// the API server reads before we run, so it must be known beforehand.
+    pub fn audit_address(&self, webhook: &AuditWebhook) -> Result<String, ConfigError> {
+        let wrong =
+            |reason: String| Err(ConfigError::Value { field: "audit.webhooks.url", reason });
+        if let Some(url) = webhook.url.as_ref().or(self.webhook.url.as_ref()) {
+            let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\'#".contains(&byte);
+            if host(url).is_none() || !url.bytes().all(plain) {
+                return wrong(format!("`{url}` is not https://HOST:PORT"));
+            }
+            return Ok(url.clone());
+        }
+        let address = self.webhook.listen;
+        if address.port() == 0 || address.ip().is_unspecified() {
+            return wrong(format!(
+                "`webhook.listen` is `{address}`, which is no address to call: say how the API \
+                 server of `{host}` reaches us",
+                host = webhook.host
+            ));
+        }
+        Ok(format!("https://{address}"))
+    }
+
+    /// Where certificates and their keys are.
+    pub fn tls(&self) -> PathBuf {
+        self.data.join("tls")
     }
 
     /// Who enforces, as the file says it.
@@ -235,9 +298,9 @@ impl Config {
         if !listens_at.is_unspecified() {
             names.push(listens_at.to_string());
         }
-        if let Some(host) = self.webhook.url.as_deref().and_then(host) {
-            names.push(host.to_owned());
-        }
+        let of_audit = self.audit.webhooks.iter().filter_map(|webhook| webhook.url.as_deref());
+        let urls = self.webhook.url.as_deref().into_iter().chain(of_audit);
+        names.extend(urls.filter_map(host).map(str::to_owned));
         if let Some(service) = &self.webhook.service {
             let namespace = service.namespace.as_ref().unwrap_or(&self.namespace);
             names.push(format!("{}.{namespace}.svc", service.name));
@@ -305,6 +368,37 @@ mod tests {
         assert!(config.certificate_names().contains(&"proofstream.proofstream.svc".to_owned()));
         assert!(!config.enforcers().is_ours("ClusterPolicy"));
         assert!(read("").is_ok());
+    }
+
+    #[test]
+    fn an_api_server_must_be_told_an_address_that_it_can_call() {
+        let error = |text: &str| read(text).unwrap_err().to_string();
+        let hook = "audit: {webhooks: [{host: cp-1}]}\n";
+        let config = read(hook).unwrap();
+        let address = config.audit_address(&config.audit.webhooks[0]).unwrap();
+        assert_eq!(address, "https://127.0.0.1:9443");
+        for listen in ["127.0.0.1:0", "0.0.0.0:9443"] {
+            let text = format!("webhook: {{listen: '{listen}'}}\n{hook}");
+            assert!(error(&text).contains(&format!("`{listen}`")), "{listen}");
+        }
+        let told = "webhook: {listen: '0.0.0.0:9443'}\n\
+                    audit: {webhooks: [{host: cp-1, url: 'https://proofstream.example:9443'}]}\n";
+        let config = read(told).unwrap();
+        assert!(config.certificate_names().contains(&"proofstream.example".to_owned()));
+        let bad = "audit: {webhooks: [{host: a, url: 'https://x\\\"y'}]}\n";
+        assert!(error(bad).contains("is not https://HOST:PORT"));
+    }
+
+    #[test]
+    fn hosts_are_named_so_that_they_can_be_paths() {
+        let error = |text: &str| read(text).unwrap_err().to_string();
+        for name in ["''", "a/b", "../a", "'a b'", ".a"] {
+            let text = format!("audit: {{webhooks: [{{host: {name}}}]}}\n");
+            assert!(error(&text).starts_with("`audit.webhooks.host`"), "{name}");
+        }
+        let twice = "audit: {webhooks: [{host: a}, {host: a}]}\n";
+        assert!(error(twice).contains("`a` is there twice"));
+        assert!(read("audit: {logs: [{host: a, path: x}], webhooks: [{host: a}]}\n").is_ok());
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proofstream_runtime::background::Progress;
+use proofstream_runtime::ingest::{Intake, Uncalled};
 use tokio::sync::watch;
 
 use super::Handles;
 use super::derived::Shown;
-use super::trail::Trail;
+use super::trail::{Received, Trail};
 use crate::web::{Health, HealthState};
 
 /// What health is read from.
@@ -65,31 +66,70 @@ impl Watched {
     }
 
     fn trail(&self) -> Vec<Health> {
-        if self.trail.followed.is_empty() {
-            let detail = "no audit log is configured: decisions stay unconfirmed, blocks uncounted";
+        if self.trail.followed.is_empty() && self.trail.received.is_empty() {
+            let detail = "no audit log and no audit webhook is configured: decisions stay \
+                          unconfirmed, blocks uncounted";
             return vec![Health {
                 part: "audit trail".to_owned(),
                 state: HealthState::Off,
                 detail: detail.to_owned(),
             }];
         }
-        let counters = self.trail.ingest.counters();
         let followed = self.trail.followed.iter().map(|log| {
             let follows = log.follows.load(Ordering::Relaxed);
             Health {
-                part: log.source.clone(),
+                part: log.intake.source().to_owned(),
                 state: if follows { HealthState::Working } else { HealthState::Failing },
-                detail: format!(
-                    "since the start {} events, {} blocks, {} gaps, {} failed closed, {} failed open",
-                    count(&counters.events),
-                    count(&counters.blocks),
-                    count(&counters.gaps),
-                    count(&counters.failed_closed),
-                    count(&counters.failed_open),
-                ),
+                detail: brought(&log.intake),
             }
         });
-        followed.collect()
+        let received = self.trail.received.iter().map(|webhook| self.received(webhook));
+        followed.chain(received).chain([self.calls()]).collect()
+    }
+
+    fn received(&self, webhook: &Received) -> Health {
+        let mut detail = brought(&webhook.intake);
+        let mut state = HealthState::Working;
+        if let Some(counters) = self.handles.audit_webhooks.counters(&webhook.host) {
+            match counters.last() {
+                Some(last) => detail = format!("{detail}; last batch {last}"),
+                None => detail = format!("{detail}; no batch has come yet"),
+            }
+            let wrong = [
+                (&counters.refused, "refused as no events or too long"),
+                (&counters.unauthorized, "without its token"),
+            ];
+            for (counter, what) in wrong {
+                if count(counter) > 0 {
+                    state = HealthState::Failing;
+                    detail = format!("{detail}, {} {what}", count(counter));
+                }
+            }
+            if count(&counters.put_off) > 0 {
+                detail = format!("{detail}, {} put off", count(&counters.put_off));
+            }
+        }
+        Health { part: webhook.intake.source().to_owned(), state, detail }
+    }
+
+    /// Requests about which a webhook could not be asked, as the audit trail tells it.
+    fn calls(&self) -> Health {
+        let uncalled = self.trail.ingest.uncalled();
+        let ours = uncalled.iter().any(Uncalled::is_ours);
+        let said: Vec<String> = uncalled
+            .iter()
+            .map(|one| {
+                let last = one.last.map(|last| format!(", last {last}")).unwrap_or_default();
+                format!("`{}`: {} refused, {} let pass{last}", one.webhook, one.refused, one.passed)
+            })
+            .collect();
+        let detail = if said.is_empty() {
+            "since the start every webhook could be asked".to_owned()
+        } else {
+            format!("could not be asked since the start: {}", said.join("; "))
+        };
+        let state = if ours { HealthState::Failing } else { HealthState::Working };
+        Health { part: "admission calls".to_owned(), state, detail }
     }
 
     fn background(&self) -> Health {
@@ -117,6 +157,17 @@ impl Watched {
             detail: format!("shows the ledger up to record {}", *self.shown.applied.borrow()),
         }
     }
+}
+
+/// What a source of audit events brought.
+fn brought(intake: &Intake) -> String {
+    let counters = intake.counters();
+    format!(
+        "since the start {} events, {} blocks, {} gaps",
+        count(&counters.events),
+        count(&counters.blocks),
+        count(&counters.gaps),
+    )
 }
 
 fn count(counter: &AtomicU64) -> u64 {

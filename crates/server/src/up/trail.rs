@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proofstream_catalog::Catalog;
 use proofstream_ledger::writer::{ObserveError, Start};
-use proofstream_model::{ControlRef, Enforcer, Record};
+use proofstream_model::Record;
 use proofstream_observe::audit::file::TailOptions;
 use proofstream_runtime::ingest::{
-    Ingest, Intake, LedgerSink, Options, PolicyControls, decision_of, follow,
+    Ingest, Intake, LedgerSink, Options, StoreControls, decision_of, follow,
 };
 
 use super::{Handles, Up, UpError};
@@ -20,8 +19,8 @@ const REMEMBERED: usize = 50_000;
 /// One audit log as it is followed.
 #[derive(Clone)]
 pub(super) struct Followed {
-    /// The source's name.
-    pub(super) source: String,
+    /// What it brings.
+    pub(super) intake: Arc<Intake>,
     /// Whether it still is.
     pub(super) follows: Arc<AtomicBool>,
 }
@@ -31,33 +30,16 @@ pub(super) struct Followed {
 pub(super) struct Trail {
     pub(super) ingest: Arc<Ingest>,
     pub(super) followed: Vec<Followed>,
+    pub(super) received: Vec<Received>,
 }
 
-/// What the catalog says of the policies that other enforcers name.
-struct Named(Arc<Catalog>);
-
-impl PolicyControls for Named {
-    fn controls(&self, enforcer: Enforcer, policy: &str) -> ControlRef {
-        let word = match enforcer {
-            Enforcer::Proofstream => {
-                return self.0.controls_for_policy(policy, &Default::default());
-            }
-            Enforcer::PodSecurity => "pod-security",
-            Enforcer::ValidatingAdmissionPolicy => "validating-admission-policy",
-            Enforcer::Kyverno => "kyverno",
-            Enforcer::Gatekeeper => "gatekeeper",
-            Enforcer::OtherWebhook => "other-webhook",
-        };
-        let mut of_enforcer = self.0.controls_for_enforcer(word);
-        let of_policy = self.0.controls_for_policy(policy, &Default::default());
-        of_enforcer.controls.extend(of_policy.controls);
-        of_enforcer.controls.sort();
-        of_enforcer.controls.dedup();
-        of_enforcer.requirements.extend(of_policy.requirements);
-        of_enforcer.requirements.sort();
-        of_enforcer.requirements.dedup();
-        of_enforcer
-    }
+/// One API server that sends its events.
+#[derive(Clone)]
+pub(super) struct Received {
+    /// Its name.
+    pub(super) host: String,
+    /// What it brings.
+    pub(super) intake: Arc<Intake>,
 }
 
 /// Starts following every configured audit log.
@@ -66,7 +48,10 @@ pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
     let ingest = Arc::new(Ingest::new(Options {
         cluster: Some(handles.cluster.clone()),
         decisions: Arc::clone(&handles.recent) as _,
-        controls: Arc::new(Named(Arc::clone(&handles.catalog))),
+        controls: Arc::new(StoreControls::new(
+            Arc::clone(&handles.policies),
+            Arc::clone(&handles.catalog) as _,
+        )),
         remembered: REMEMBERED,
     }));
     seed(&handles, &ingest).await?;
@@ -77,7 +62,7 @@ pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
         let sink = Arc::new(LedgerSink::new(Arc::clone(&handles.writer), source));
         let intake = Intake::new(Arc::clone(&ingest), sink);
         let follows = Arc::new(AtomicBool::new(true));
-        followed.push(Followed { source: name.clone(), follows: Arc::clone(&follows) });
+        followed.push(Followed { intake: Arc::clone(&intake), follows: Arc::clone(&follows) });
         let (options, clock) = (TailOptions::new(&log.path), handles.clock.clone());
         up.add(async move {
             if let Err(error) = follow(&intake, options, move || clock.now()).await {
@@ -86,7 +71,23 @@ pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
             follows.store(false, Ordering::Relaxed);
         });
     }
-    Ok(Trail { ingest, followed })
+    let received = receive(&handles, &ingest)?;
+    Ok(Trail { ingest, followed, received })
+}
+
+/// Lets API servers send. What they sent while we were away they may have given up on, so each start
+/// is a new epoch, and a `gap` record says since when.
+fn receive(handles: &Handles, ingest: &Arc<Ingest>) -> Result<Vec<Received>, UpError> {
+    let mut received = Vec::new();
+    for webhook in &handles.config.audit.webhooks {
+        let name = format!("audit-webhook/{}", webhook.host);
+        let source = handles.writer.source(&name, Start::NewEpoch)?;
+        let sink = Arc::new(LedgerSink::new(Arc::clone(&handles.writer), source));
+        let intake = Intake::new(Arc::clone(ingest), sink);
+        handles.audit_webhooks.attach(&webhook.host, Arc::clone(&intake));
+        received.push(Received { host: webhook.host.clone(), intake });
+    }
+    Ok(received)
 }
 
 /// Reads the ledger's last records back: what is known must not be written twice, and events may

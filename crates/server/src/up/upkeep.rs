@@ -43,7 +43,7 @@ pub(super) async fn stop_accepting(handles: Handles, accepting: CancellationToke
 
 /// Renews certificates; a new authority goes into the webhook configuration.
 pub(super) async fn certificates(
-    clock: Clock,
+    handles: Handles,
     certificates: Arc<Certificates>,
     shape: Arc<ArcSwap<Shape>>,
     nudge: watch::Sender<u64>,
@@ -51,13 +51,17 @@ pub(super) async fn certificates(
     let mut ticks = interval(CERTIFICATES);
     loop {
         ticks.tick().await;
-        match certificates.refresh(now(&clock)) {
+        match certificates.refresh(now(&handles.clock)) {
             Ok(Refreshed::Kept | Refreshed::Serving) => {}
             Ok(Refreshed::Authority) => {
                 let mut next = shape.load().as_ref().clone();
                 next.ca_bundle = certificates.bundle().as_ref().clone();
                 shape.store(Arc::new(next));
                 nudge.send_modify(|count| *count += 1);
+                if let Err(error) = handles.audit_webhooks.write_kubeconfigs(&certificates.bundle())
+                {
+                    tracing::error!(%error, "a kubeconfig cannot be renewed");
+                }
             }
             Err(error) => tracing::error!(%error, "certificates cannot be renewed"),
         }
