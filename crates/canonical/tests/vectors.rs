@@ -73,7 +73,9 @@ fn keys_order_by_utf16_as_in_section_3_2_3() {
 #[test]
 fn an_integer_that_no_double_holds_is_refused() {
     assert_eq!(to_string(&(1u64 << 60)).unwrap(), "1152921504606847000");
-    assert!(to_string(&((1u64 << 60) + 1)).unwrap_err().to_string().contains("1152921504606846977"));
+    assert!(
+        to_string(&((1u64 << 60) + 1)).unwrap_err().to_string().contains("1152921504606846977")
+    );
     assert!(to_string(&u64::MAX).is_err());
     assert_eq!(to_string(&9_007_199_254_740_991u64).unwrap(), "9007199254740991");
 }

@@ -11,8 +11,8 @@ use crate::catalog::Alias;
 use crate::control::seconds;
 use crate::place::line_of;
 use crate::{
-    Catalog, Control, Framework, Mapping, Planned, Requirement, RequirementKind, Scope, Severity, ShownBy,
-    check,
+    Catalog, Control, Framework, Mapping, Planned, Requirement, RequirementKind, Scope, Severity,
+    ShownBy, check,
 };
 
 /// Files of a catalog, at most.

@@ -31,9 +31,7 @@ fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            items.iter().map(plain).collect::<Vec<_>>().join("; ")
-        }
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
     }
 }

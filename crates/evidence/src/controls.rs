@@ -258,7 +258,8 @@ fn by_seal() -> Finding {
 
 fn by_scans(control: &Control, question: &Question<'_>, survey: &mut Survey<'_>) -> Finding {
     let mut found = Finding::new();
-    let scans = survey.tally.state("passes of the background evaluation", Kind::Scan, by::nothing());
+    let scans =
+        survey.tally.state("passes of the background evaluation", Kind::Scan, by::nothing());
     if scans == 0 {
         found.say("No pass of the background evaluation is recorded.".to_owned());
         return found;
@@ -338,8 +339,7 @@ impl Finding {
 
     /// In force; wholly so if nothing lapsed.
     fn settle(&mut self) {
-        self.status =
-            if self.lapses.is_empty() { Status::Operating } else { Status::InPart };
+        self.status = if self.lapses.is_empty() { Status::Operating } else { Status::InPart };
     }
 }
 

@@ -125,8 +125,7 @@ fn ground(
     }
     let public_key = Hash::from_bytes(*signer.verifier().public_key()).to_base64();
     let places = history.export_keys.get(&public_key).map(Vec::as_slice).unwrap_or_default();
-    let (span, key) =
-        survey.span.with_key(places).ok_or(ExportError::UnnamedKey(public_key))?;
+    let (span, key) = survey.span.with_key(places).ok_or(ExportError::UnnamedKey(public_key))?;
     let signed = SignedCheckpoint::parse(ledger.checkpoint()).map_err(LedgerFault::new)?;
     Ok(Ground {
         span,
@@ -240,8 +239,8 @@ fn segment(
             continue;
         };
         *found.entry(kind).or_default() += 1;
-        let record = Record::parse(line)
-            .map_err(|source| ExportError::Record { segment, index, source })?;
+        let record =
+            Record::parse(line).map_err(|source| ExportError::Record { segment, index, source })?;
         if !survey.keeps(kind, &record) {
             continue;
         }
@@ -269,9 +268,21 @@ fn control_table(
     bundle: &mut Bundle<'_>,
 ) -> Result<(), ExportError> {
     let headings = [
-        "control", "title", "status", "requirements", "policies", "blocked",
-        "would_have_blocked", "dry_runs_refused", "decisions_denied", "findings_found",
-        "findings_fixed", "newest_seq", "basis", "lapses", "not_evaluated",
+        "control",
+        "title",
+        "status",
+        "requirements",
+        "policies",
+        "blocked",
+        "would_have_blocked",
+        "dry_runs_refused",
+        "decisions_denied",
+        "findings_found",
+        "findings_fixed",
+        "newest_seq",
+        "basis",
+        "lapses",
+        "not_evaluated",
     ];
     let mut table = tables::Table::new(bundle, "tables/controls.csv", headings)?;
     for control in controls {

@@ -71,10 +71,7 @@ pub(crate) fn survey(
         return Err(ExportError::Empty);
     }
     // Without a segment in the period the range is what stands on both sides of it.
-    let core = Span {
-        first: first.or(before).unwrap_or(0),
-        last: last.or(before).unwrap_or(0),
-    };
+    let core = Span { first: first.or(before).unwrap_or(0), last: last.or(before).unwrap_or(0) };
     let span = reach_past(ledger, core, from, to)?;
     Ok(Survey { span, landmarks, sealed_until: Timestamp::from_micros(sealed_until) })
 }
@@ -142,10 +139,7 @@ mod tests {
             widened(&[(0, 1), (230, 900)]),
             Some((Span { first: 100, last: 230 }, KeyPlace::InRange))
         );
-        assert_eq!(
-            widened(&[(90, 400)]),
-            Some((Span { first: 90, last: 200 }, KeyPlace::InRange))
-        );
+        assert_eq!(widened(&[(90, 400)]), Some((Span { first: 90, last: 200 }, KeyPlace::InRange)));
         assert_eq!(widened(&[(20_201, 5)]), Some((span, KeyPlace::Apart(5))));
     }
 }

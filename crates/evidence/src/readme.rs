@@ -125,14 +125,11 @@ fn sources(
 }
 
 /// Row counts, each a claim.
-fn populations(
-    page: &mut Page,
-    question: &Question<'_>,
-    ground: &Ground,
-    survey: &mut Survey<'_>,
-) {
+fn populations(page: &mut Page, question: &Question<'_>, ground: &Ground, survey: &mut Survey<'_>) {
     page.heading("Populations");
-    page.line("Records of the period, by kind. The files hold all records of a kind in the range of");
+    page.line(
+        "Records of the period, by kind. The files hold all records of a kind in the range of",
+    );
     page.line("segments, which is wider than the period; the tables hold the period's alone.\n");
     page.line("| kind | in the period | records | table |");
     page.line("|---|---|---|---|");
@@ -160,11 +157,8 @@ fn populations(
         let count = tally.state(&text, Kind::Block, by::policy(&name));
         page.line(format!("- blocks by policy `{}`: {count}", inline(&name)));
     }
-    let denied = tally.state(
-        "refusals answered by our webhook (no dry runs)",
-        Kind::Decision,
-        by::denied(),
-    );
+    let denied =
+        tally.state("refusals answered by our webhook (no dry runs)", Kind::Decision, by::denied());
     let dry = tally.state("dry runs refused by our webhook", Kind::Decision, by::denied_dry());
     let would = tally.state("would have been refused", Kind::Decision, by::would_block());
     page.line(format!(

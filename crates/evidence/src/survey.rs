@@ -116,10 +116,11 @@ impl<'a> Survey<'a> {
         let subject = |key: &str| {
             record.body.pointer(&format!("/subject/{key}")).and_then(Value::as_str).unwrap_or("")
         };
-        let owner = record.body.get("owner").and_then(Value::as_str).map_or_else(
-            || format!("{}/{}", subject("kind"), subject("name")),
-            str::to_owned,
-        );
+        let owner = record
+            .body
+            .get("owner")
+            .and_then(Value::as_str)
+            .map_or_else(|| format!("{}/{}", subject("kind"), subject("name")), str::to_owned);
         let owner = format!("{} {owner}", subject("namespace"));
         let rules: Vec<String> = texts("rules").collect();
         for requirement in texts("requirements") {

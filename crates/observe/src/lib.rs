@@ -1,1 +1,4 @@
-//! Readers of the cluster and of its audit trail
+//! Readers of the cluster and of its audit trail.
+
+pub mod audit;
+pub mod cluster;

@@ -144,6 +144,18 @@ impl Policy {
         self.settings.mode
     }
 
+    /// Every mode that a failure of it can have, overrides and rules included.
+    pub fn modes(&self) -> Vec<Mode> {
+        let settings = &self.settings;
+        let of_rules = self.rules.iter().flat_map(|rule| {
+            let own = rule.mode.unwrap_or(settings.mode);
+            rule.overrides.iter().map(|entry| entry.mode).chain([own])
+        });
+        let all: Vec<Mode> =
+            settings.overrides.iter().map(|entry| entry.mode).chain(of_rules).collect();
+        [Mode::Enforce, Mode::Audit].into_iter().filter(|mode| all.contains(mode)).collect()
+    }
+
     /// What becomes of requests that it cannot judge.
     pub fn failure_policy(&self) -> FailurePolicy {
         self.settings.failure_policy

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
 use proofstream_model::{Answer, Entry, Timestamp};
-use proofstream_policy::{Environment, Evaluation, Request, RuleResponse};
+use proofstream_policy::{Environment, Evaluation, PolicySet, Request, RuleResponse};
 use tokio::time::timeout_at;
 
 use crate::policies::{Compiled, PolicyStore};
@@ -230,28 +230,7 @@ impl Admission {
     ) -> Vec<RuleResponse> {
         let mut environment = Environment::at(moment(self.recorder.now()));
         environment.seed = self.seed();
-        for _ in 0..ROUNDS {
-            match compiled.set.evaluate(request, &environment) {
-                Evaluation::Done(responses) => return responses,
-                Evaluation::Needs(lookups) => {
-                    let found = lookups.iter().map(|lookup| async move {
-                        let resolving = self.lookups.resolve(lookup);
-                        match timeout_at(deadline.into(), resolving).await {
-                            Ok(answer) => answer,
-                            Err(_) => Err("it took longer than the webhook may take".to_owned()),
-                        }
-                    });
-                    let found = futures::future::join_all(found).await;
-                    environment.answers.extend(lookups.into_iter().zip(found));
-                }
-            }
-        }
-        // A rule that always wants more is judged with what it has.
-        environment.offline = true;
-        match compiled.set.evaluate(request, &environment) {
-            Evaluation::Done(responses) => responses,
-            Evaluation::Needs(_) => Vec::new(),
-        }
+        judge_with(&compiled.set, request, environment, self.lookups.as_ref(), deadline).await
     }
 
     async fn wait_until_durable(self: &Arc<Self>, ticket: Ticket) {
@@ -280,6 +259,38 @@ impl Admission {
     /// Differs from request to request; nothing that must not be guessed hangs on it.
     fn seed(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or_default()
+    }
+}
+
+/// What every rule of `set` that matches says of `request`. Lookups are made until `deadline`; one
+/// that has no answer by then is an error of the rule that asked.
+pub(crate) async fn judge_with(
+    set: &PolicySet,
+    request: &Request,
+    mut environment: Environment,
+    resolver: &dyn LookupResolver,
+    deadline: Instant,
+) -> Vec<RuleResponse> {
+    for _ in 0..ROUNDS {
+        match set.evaluate(request, &environment) {
+            Evaluation::Done(responses) => return responses,
+            Evaluation::Needs(lookups) => {
+                let found = lookups.iter().map(|lookup| async move {
+                    match timeout_at(deadline.into(), resolver.resolve(lookup)).await {
+                        Ok(answer) => answer,
+                        Err(_) => Err("it took longer than the webhook may take".to_owned()),
+                    }
+                });
+                let found = futures::future::join_all(found).await;
+                environment.answers.extend(lookups.into_iter().zip(found));
+            }
+        }
+    }
+    // A rule that always wants more is judged with what it has.
+    environment.offline = true;
+    match set.evaluate(request, &environment) {
+        Evaluation::Done(responses) => responses,
+        Evaluation::Needs(_) => Vec::new(),
     }
 }
 

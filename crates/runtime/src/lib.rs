@@ -1,6 +1,7 @@
 //! The loop: observe, judge, record.
 
 pub mod admission;
+pub mod background;
 pub mod clock;
 pub mod enforcers;
 pub mod policies;

@@ -18,8 +18,8 @@ use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
 use crate::webhooks::Lane;
 
-mod compiled;
 pub mod cluster;
+mod compiled;
 pub mod definitions;
 pub mod directory;
 mod status;
@@ -327,7 +327,11 @@ impl PolicyStore {
         for entry in entries {
             if let Err(error) = self.recorder.record(std::slice::from_ref(&entry)) {
                 tracing::error!(%error, "a policy's change is not recorded");
-                self.recorder.gap(self.recorder.now(), Some(1), "a policy's change was not taken in");
+                self.recorder.gap(
+                    self.recorder.now(),
+                    Some(1),
+                    "a policy's change was not taken in",
+                );
             }
         }
     }

@@ -8,6 +8,7 @@
 //! reads the ledger.
 
 mod apply;
+mod follow;
 mod read;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use proofstream_model::Record;
 use rusqlite::Connection;
 
+pub use follow::{FollowError, follow};
 pub use read::{
     BlockRow, ControlRow, DecisionRow, FindingRow, GapRow, HourCount, Overview, PolicyRow, ScanRow,
     SourceRow, Totals,

@@ -26,8 +26,8 @@ mod scope;
 
 pub use catalogue::{Catalogue, Served};
 pub use desired::{
-    CONFIGURATION, DEFAULT_TIMEOUT_SECONDS, Endpoint, MANAGED_BY, MANAGER, MAX_TIMEOUT_SECONDS, Shape,
-    configuration,
+    CONFIGURATION, DEFAULT_TIMEOUT_SECONDS, Endpoint, MANAGED_BY, MANAGER, MAX_TIMEOUT_SECONDS,
+    Shape, configuration,
 };
 pub use scope::{Class, Lane, ResourceRule, Scope, is_protected, matches};
 
@@ -167,7 +167,8 @@ impl Reconciler {
         match timeout(PATIENCE, self.bring_about(found)).await {
             Ok(Ok(())) => {
                 if let Some((since, how)) = self.tampered.take() {
-                    let cause = format!("another changed our webhook configuration: {how}; put right");
+                    let cause =
+                        format!("another changed our webhook configuration: {how}; put right");
                     tracing::warn!(cause);
                     self.recorder.gap(since, None, &cause);
                 }
@@ -269,7 +270,9 @@ fn notes(
         }
         for (name, alone) in compiled.one_by_one() {
             for resource in Scope::of(&alone, kinds).protected {
-                let note = format!("`{resource}` never reach our webhook: a cluster needs them to come up");
+                let note = format!(
+                    "`{resource}` never reach our webhook: a cluster needs them to come up"
+                );
                 notes.entry(name.clone()).or_default().push(note);
             }
         }

@@ -73,7 +73,8 @@ impl Webhook {
             return self.too_long();
         }
         let kib = u32::try_from(announced.unwrap_or(BODY_BYTES) / 1024 + 1).unwrap_or(u32::MAX);
-        let room = async { Some((self.requests.acquire().await, self.body_kib.acquire_many(kib).await)) };
+        let room =
+            async { Some((self.requests.acquire().await, self.body_kib.acquire_many(kib).await)) };
         // INVARIANT: neither semaphore is ever closed, so that having waited means having a permit.
         let Ok(Some((Ok(_request_permit), Ok(_body_permit)))) =
             timeout_at(deadline.into(), room).await
@@ -85,7 +86,8 @@ impl Webhook {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return self.too_long(),
             Ok(Err(error)) => {
-                return self.refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"));
+                return self
+                    .refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"));
             }
             Err(_) => {
                 return self.refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly".into());

@@ -252,10 +252,7 @@ fn validity(pem: &str) -> Option<Validity> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
     let certificate = pem.parse_x509().ok()?;
     let validity = certificate.validity();
-    Some(Validity {
-        from: validity.not_before.timestamp(),
-        until: validity.not_after.timestamp(),
-    })
+    Some(Validity { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() })
 }
 
 fn is_certificate_of(pem: &str, key: &KeyPair) -> bool {

@@ -46,7 +46,9 @@ pub struct Bounds {
 }
 
 /// TLS 1.2 and 1.3 by ring, HTTP/2 and HTTP/1.1, with whatever certificate `resolver` has at the time.
-pub fn tls_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, rustls::Error> {
+pub fn tls_config(
+    resolver: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

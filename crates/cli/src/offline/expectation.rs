@@ -74,12 +74,9 @@ pub struct Report {
 }
 
 /// Runs the tests below some paths; `done` is called after each file.
-pub fn run(
-    paths: &[PathBuf],
-    now: Timestamp,
-    done: &mut dyn FnMut(),
-) -> Result<Report, Failure> {
-    let found = files::find(paths, |name| matches!(name, "kyverno-test.yaml" | "kyverno-test.yml"))?;
+pub fn run(paths: &[PathBuf], now: Timestamp, done: &mut dyn FnMut()) -> Result<Report, Failure> {
+    let found =
+        files::find(paths, |name| matches!(name, "kyverno-test.yaml" | "kyverno-test.yml"))?;
     if found.is_empty() {
         return Err(Failure::input("no kyverno-test.yaml below the given paths")
             .help("name a folder that holds tests, or a test file itself"));
@@ -130,10 +127,9 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     let bench = match Bench::prepare(folder, test, now) {
         Ok(bench) => Some(bench),
         Err(failure) => {
-            report.failures.push(Failure {
-                message: format!("{file}: {}", failure.message),
-                ..failure
-            });
+            report
+                .failures
+                .push(Failure { message: format!("{file}: {}", failure.message), ..failure });
             None
         }
     };
@@ -268,9 +264,10 @@ impl Bench {
         {
             return Outcome::failed(format!("the policy cannot be used: {message}"));
         }
-        let known = self.policies.iter().any(|(name, namespace)| {
-            policy_matches(expected, name, namespace.as_deref())
-        });
+        let known = self
+            .policies
+            .iter()
+            .any(|(name, namespace)| policy_matches(expected, name, namespace.as_deref()));
         if !known {
             return Outcome::failed("the test's policies do not contain this policy");
         }
@@ -302,9 +299,9 @@ impl Bench {
         let wanted = expected.result().unwrap_or_default();
         let best = found.iter().find(|response| response.status.as_str() == wanted);
         match best.or_else(|| found.first()) {
-            Some(response) if response.status == Status::NotSupported => {
-                self.not_supported(expected).unwrap_or_else(|| Outcome::unsupported(&response.message))
-            }
+            Some(response) if response.status == Status::NotSupported => self
+                .not_supported(expected)
+                .unwrap_or_else(|| Outcome::unsupported(&response.message)),
             Some(response) => Outcome {
                 actual: Some(response.status.as_str().to_owned()),
                 holds: response.status.as_str() == wanted,

@@ -10,7 +10,8 @@ use crate::exit::Failure;
 use crate::offline::files::{self, Found};
 
 /// API groups whose objects are policies.
-const POLICY_GROUPS: [&str; 3] = ["kyverno.io", "policies.kyverno.io", "admissionregistration.k8s.io"];
+const POLICY_GROUPS: [&str; 3] =
+    ["kyverno.io", "policies.kyverno.io", "admissionregistration.k8s.io"];
 
 /// Policies, and documents that are policies but cannot be used.
 #[derive(Debug, Default)]

@@ -57,7 +57,8 @@ pub fn put_into_namespace(object: &mut Value) {
         return;
     }
     let Some(object) = object.as_object_mut() else { return };
-    let metadata = object.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    let metadata =
+        object.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
     if let Some(metadata) = metadata.as_object_mut() {
         metadata.insert("namespace".to_owned(), Value::from("default"));
     }

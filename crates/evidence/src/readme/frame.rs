@@ -30,8 +30,7 @@ pub(super) fn opening(page: &mut Page, question: &Question<'_>, ground: &Ground)
     }
     page.heading("What was asked");
     let controls: Vec<&str> = question.controls.iter().map(|id| id.as_str()).collect();
-    let named: String =
-        controls.iter().map(|control| format!(" --control {control}")).collect();
+    let named: String = controls.iter().map(|control| format!(" --control {control}")).collect();
     let sample = request.sample.as_ref().map_or_else(String::new, |sample| {
         format!(" --sample {} --seed {}", sample.size, inline(&sample.seed))
     });

@@ -3,7 +3,9 @@
 use proofstream_evidence::{ExportRequest, Sample, Status};
 
 use super::ledger::{Outcome, Story, quarter};
-use super::words::{HARDENED, SECRETS, block, decision, event, finding, gap, policy, scan, stands_for};
+use super::words::{
+    HARDENED, SECRETS, block, decision, event, finding, gap, policy, scan, stands_for,
+};
 
 /// Three blocks in the quarter (one before it), an audit policy turned to Enforce, a lapse.
 pub(crate) fn told() -> Outcome<Story> {
@@ -23,7 +25,12 @@ pub(crate) fn told() -> Outcome<Story> {
     story.seal()?;
     for (day, user, pod) in [("02", "alice", "web-1"), ("03", "=cmd|'/c calc'!A1", "web-2")] {
         story.at(&format!("2026-07-{day}T08:00:00Z"))?;
-        story.tell("admission/0", "decision", &hardened, &decision(HARDENED, "deny", false, false)?)?;
+        story.tell(
+            "admission/0",
+            "decision",
+            &hardened,
+            &decision(HARDENED, "deny", false, false)?,
+        )?;
         story.tell("audit-file/a", "event", &[], &event())?;
         story.tell("audit-file/a", "block", &hardened, &block(HARDENED, user, pod, 1)?)?;
         story.tell("scan", "scan", &[], &scan())?;
@@ -38,7 +45,8 @@ pub(crate) fn told() -> Outcome<Story> {
     story.tell("scan", "finding", &hardened, &finding(HARDENED, "fixed")?)?;
     story.seal()?;
     let cause = "the webhook was away";
-    let lapse = gap("admission/0", "2026-08-03T10:00:00.000000Z", "2026-08-03T10:41:00.000000Z", cause);
+    let lapse =
+        gap("admission/0", "2026-08-03T10:00:00.000000Z", "2026-08-03T10:41:00.000000Z", cause);
     story.at("2026-08-03T10:41:00Z")?.tell("admission/0", "gap", &[], &lapse)?;
     story.seal()?;
     story.at("2026-10-01T00:00:00Z")?;
@@ -110,10 +118,8 @@ fn the_second_export_is_anchored_in_the_first() {
 #[test]
 fn a_control_narrows_to_a_selection() {
     let story = told().unwrap();
-    let request = ExportRequest {
-        controls: vec!["secrets-not-in-env".to_owned()],
-        ..quarter().unwrap()
-    };
+    let request =
+        ExportRequest { controls: vec!["secrets-not-in-env".to_owned()], ..quarter().unwrap() };
     let summary = story.export("out", &request).unwrap();
     assert!(summary.selection);
     let readme = story.read("out", "README.md").unwrap();

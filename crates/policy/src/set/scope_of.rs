@@ -152,6 +152,23 @@ impl PolicySet {
         scopes
     }
 
+    /// What must be looked at in the background: the resources that rules of background policies
+    /// name, merged and sorted. Operations say nothing here.
+    pub fn background_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
+        let mut scope = WebhookScope {
+            failure_policy: FailurePolicy::Ignore,
+            timeout_seconds: None,
+            match_conditions: Vec::new(),
+            policies: Vec::new(),
+            rules: Vec::new(),
+            namespaces: None,
+        };
+        for policy in self.policies().iter().filter(|policy| policy.is_background()) {
+            scope.take(policy, kinds);
+        }
+        scope.rules
+    }
+
     /// Rules that no request can meet, given what the cluster serves.
     pub fn matches_nothing(&self, kinds: &KnownKinds) -> Vec<MatchesNothing> {
         let mut found = Vec::new();

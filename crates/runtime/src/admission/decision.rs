@@ -64,7 +64,9 @@ impl Making<'_> {
                 .unwrap_or_default(),
             subject: self.subject(),
             subresource: request.subresource.clone(),
-            request_kind: self.request_kind.map(|kind| format!("{} {}", kind.api_version(), kind.kind)),
+            request_kind: self
+                .request_kind
+                .map(|kind| format!("{} {}", kind.api_version(), kind.kind)),
             owner: self.owner(),
             policies: policies.into_iter().collect(),
             rules: self.rules(),
@@ -129,7 +131,9 @@ impl Making<'_> {
             .request
             .subject()
             .and_then(|object| object.pointer("/metadata/ownerReferences")?.as_array())
-            .and_then(|owners| owners.iter().find(|owner| owner["controller"] == Value::Bool(true)));
+            .and_then(|owners| {
+                owners.iter().find(|owner| owner["controller"] == Value::Bool(true))
+            });
         let text = |owner: &Value, key: &str| owner[key].as_str().unwrap_or_default().to_owned();
         match controller {
             Some(owner) => format!("{}/{}", text(owner, "kind"), text(owner, "name")),

@@ -57,7 +57,10 @@ impl Filters {
     ) -> Result<Self, FilterError> {
         let mut filters = Self::new(own_namespace);
         let words = |text: String| {
-            text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+            text.split(',')
+                .map(|word| word.trim().to_owned())
+                .filter(|word| !word.is_empty())
+                .collect()
         };
         if let Some(resources) = text("resourceFilters") {
             filters.resources = parse(&resources)?;
@@ -110,7 +113,8 @@ fn parse(text: &str) -> Result<Vec<ResourceFilter>, FilterError> {
         let mut words = inside.split(',').map(str::trim);
         let kind = words.next().filter(|kind| !kind.is_empty()).ok_or_else(|| bad(inside))?;
         let (kind, subresource) = kind_and_subresource(kind);
-        let or_any = |word: Option<&str>| word.filter(|word| !word.is_empty()).unwrap_or("*").to_owned();
+        let or_any =
+            |word: Option<&str>| word.filter(|word| !word.is_empty()).unwrap_or("*").to_owned();
         filters.push(ResourceFilter {
             kind,
             subresource,
@@ -203,6 +207,9 @@ mod tests {
         assert!(!filters.exclude(&secret));
         assert!(filters.exclude(&request("payments", &["robots"])));
         let error = Filters::of_kyverno("p", |_| Some("[Pod,a,b,c]".to_owned())).unwrap_err();
-        assert_eq!(error.to_string(), "`Pod,a,b,c` is not a resource filter: write [KIND,NAMESPACE,NAME]");
+        assert_eq!(
+            error.to_string(),
+            "`Pod,a,b,c` is not a resource filter: write [KIND,NAMESPACE,NAME]"
+        );
     }
 }

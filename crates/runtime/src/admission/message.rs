@@ -28,7 +28,8 @@ fn refusal(request: &Request, refusing: &[&RuleResponse]) -> String {
     let mut text = format!("{} is refused by policy:", subject(request));
     for response in refusing.iter().take(REASONS) {
         let _ = write!(text, "\n  {}: {}", rule(response), reason(response));
-        if let Some(path) = response.path.as_deref().filter(|path| !response.message.contains(path)) {
+        if let Some(path) = response.path.as_deref().filter(|path| !response.message.contains(path))
+        {
             let _ = write!(text, "\n    at {path}");
         }
     }
@@ -71,7 +72,9 @@ fn reason(response: &RuleResponse) -> String {
     let message = response.message.trim();
     let said = cut(message, MESSAGE_CHARACTERS);
     match response.status {
-        Status::Error => format!("the rule could not be judged, and its failurePolicy is Fail: {said}"),
+        Status::Error => {
+            format!("the rule could not be judged, and its failurePolicy is Fail: {said}")
+        }
         Status::NotSupported => format!("the rule cannot be judged by this version: {said}"),
         _ if said.is_empty() => "the request breaks this rule".to_owned(),
         _ => said,

@@ -58,7 +58,9 @@ impl Namespaces {
                 Ok(watcher::Event::InitApply(namespace)) => {
                     listed.insert(namespace.name_any(), Arc::new(namespace.labels().clone()));
                 }
-                Ok(watcher::Event::InitDone) => self.change(|all| *all = std::mem::take(&mut listed)),
+                Ok(watcher::Event::InitDone) => {
+                    self.change(|all| *all = std::mem::take(&mut listed))
+                }
                 Ok(watcher::Event::Apply(namespace)) => self.change(|all| {
                     all.insert(namespace.name_any(), Arc::new(namespace.labels().clone()));
                 }),

@@ -91,17 +91,15 @@ pub async fn ensure(client: &Client, kind: Kind) -> Result<Owner, kube::Error> {
 const CURRENT: &str = "1";
 const REVISION: &str = "proofstream.dev/revision";
 
-async fn established(
-    api: &Api<CustomResourceDefinition>,
-    name: &str,
-) -> Result<(), kube::Error> {
+async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<(), kube::Error> {
     let look = async {
         loop {
             let definition = api.get(name).await?;
             let conditions = definition.status.and_then(|status| status.conditions);
-            let ready = conditions.into_iter().flatten().any(|condition| {
-                condition.type_ == "Established" && condition.status == "True"
-            });
+            let ready = conditions
+                .into_iter()
+                .flatten()
+                .any(|condition| condition.type_ == "Established" && condition.status == "True");
             if ready {
                 return Ok(());
             }
@@ -119,9 +117,8 @@ async fn established(
 
 /// The definition as JSON: every field of a policy is kept as it is written, whatever its version.
 pub fn definition(kind: Kind) -> Value {
-    let column = |name: &str, kind: &str, path: &str| {
-        json!({"name": name, "type": kind, "jsonPath": path})
-    };
+    let column =
+        |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

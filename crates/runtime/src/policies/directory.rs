@@ -126,8 +126,7 @@ fn stamps(root: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
             if metadata.is_dir() && depth < MAX_DEPTH {
                 folders.push((path, depth + 1));
             } else if metadata.is_file() && is_manifest(&path) && found.len() < MAX_FILES {
-                let stamp =
-                    Stamp { modified: metadata.modified().ok(), length: metadata.len() };
+                let stamp = Stamp { modified: metadata.modified().ok(), length: metadata.len() };
                 found.insert(path, stamp);
             }
         }

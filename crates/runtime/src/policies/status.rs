@@ -96,7 +96,8 @@ impl StatusWriter {
                 async move { (report.key.clone(), condition, timeout(PATIENCE, write).await) }
             })
             .collect();
-        let written: Vec<_> = futures::stream::iter(due).buffer_unordered(AT_A_TIME).collect().await;
+        let written: Vec<_> =
+            futures::stream::iter(due).buffer_unordered(AT_A_TIME).collect().await;
         for (key, condition, outcome) in written {
             match outcome {
                 Ok(Ok(())) => {
@@ -109,7 +110,9 @@ impl StatusWriter {
                     let policy = key.full_name();
                     tracing::debug!(policy, %error, "a policy's status is not written");
                 }
-                Err(_) => tracing::debug!(policy = key.full_name(), "writing a status takes too long"),
+                Err(_) => {
+                    tracing::debug!(policy = key.full_name(), "writing a status takes too long")
+                }
             }
         }
     }
@@ -184,7 +187,11 @@ mod tests {
     #[test]
     fn a_transition_keeps_its_time() {
         let report = PolicyReport {
-            key: PolicyKey { kind: "ClusterPolicy".to_owned(), namespace: None, name: "p".to_owned() },
+            key: PolicyKey {
+                kind: "ClusterPolicy".to_owned(),
+                namespace: None,
+                name: "p".to_owned(),
+            },
             origin: Origin::Cluster,
             generation: Some(2),
             ready: false,

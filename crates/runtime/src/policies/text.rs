@@ -31,7 +31,8 @@ impl PolicyText {
             for field in NOT_THE_AUTHORS {
                 metadata.remove(field);
             }
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut)
+            if let Some(annotations) =
+                metadata.get_mut("annotations").and_then(Value::as_object_mut)
             {
                 annotations.remove(LAST_APPLIED);
                 if annotations.is_empty() {
@@ -47,8 +48,7 @@ impl PolicyText {
             .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
             .collect();
         // Numbers that canonical JSON cannot hold exactly are written as they came.
-        let canonical =
-            canonical::to_string(&document).unwrap_or_else(|_| document.to_string());
+        let canonical = canonical::to_string(&document).unwrap_or_else(|_| document.to_string());
         let sha256 = hex::encode(Sha256::digest(canonical.as_bytes()));
         Self { document, canonical, sha256, annotations }
     }
@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn says_what_a_policy_does() {
         let modes = |action: &str, rules: Value| {
-            PolicyText::of(json!({"spec": {"validationFailureAction": action, "rules": rules}})).modes()
+            PolicyText::of(json!({"spec": {"validationFailureAction": action, "rules": rules}}))
+                .modes()
         };
         let enforcing = json!({"validate": {"failureAction": "Enforce"}});
         assert_eq!(modes("enforce", json!([{}])), [Mode::Enforce]);

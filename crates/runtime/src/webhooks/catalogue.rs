@@ -82,12 +82,7 @@ impl Catalogue {
     }
 }
 
-fn push(
-    served: &mut Vec<Served>,
-    group: &str,
-    version: &str,
-    resource: &APIResourceDiscovery,
-) {
+fn push(served: &mut Vec<Served>, group: &str, version: &str, resource: &APIResourceDiscovery) {
     let kind_in = |kind: Option<&v2::GroupVersionKind>| {
         kind.and_then(|kind| kind.kind.clone()).filter(|kind| !kind.is_empty())
     };
@@ -123,9 +118,7 @@ pub(crate) mod tests {
     /// A small API server: pods with two subresources, deployments, nodes, namespaces, a kind of two
     /// versions and webhook configurations.
     pub(crate) fn small() -> Catalogue {
-        let kind = |group: &str, version: &str, kind: &str| {
-            json!({"group": group, "version": version, "kind": kind})
-        };
+        let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
         let core = json!({"items": [{"metadata": {"name": ""}, "versions": [{"version": "v1",
         "resources": [
             {"resource": "pods", "responseKind": kind("", "v1", "Pod"), "scope": "Namespaced",

@@ -159,10 +159,8 @@ fn namespace_selector(namespaces: Option<&BTreeSet<String>>, shape: &Shape) -> L
 }
 
 fn match_conditions(scope: &Scope) -> Vec<MatchCondition> {
-    let condition = |name: &str, expression: String| MatchCondition {
-        name: name.to_owned(),
-        expression,
-    };
+    let condition =
+        |name: &str, expression: String| MatchCondition { name: name.to_owned(), expression };
     let mut conditions = vec![
         condition("not-a-node", "!('system:nodes' in request.userInfo.groups)".to_owned()),
         condition("not-the-bootstrap", bootstrap_expression()),
@@ -182,7 +180,8 @@ fn match_conditions(scope: &Scope) -> Vec<MatchCondition> {
 
 /// The rules name no such resource unless they name all; this holds whatever they name.
 fn bootstrap_expression() -> String {
-    let list = |words: &mut dyn Iterator<Item = &str>| words.map(quote).collect::<Vec<_>>().join(", ");
+    let list =
+        |words: &mut dyn Iterator<Item = &str>| words.map(quote).collect::<Vec<_>>().join(", ");
     let whole = |(group, name): &(&'static str, &'static str)| (*name == "*").then_some(*group);
     let single = |(_, name): &(&'static str, &'static str)| (*name != "*").then_some(*name);
     let groups = list(&mut PROTECTED.iter().filter_map(whole));

@@ -66,7 +66,9 @@ impl fmt::Display for Removal {
 
 /// Where our webhooks stand.
 pub async fn status(client: &Client) -> Result<Standing, kube::Error> {
-    let Some(found) = api(client).get_opt(CONFIGURATION).await? else { return Ok(Standing::Absent) };
+    let Some(found) = api(client).get_opt(CONFIGURATION).await? else {
+        return Ok(Standing::Absent);
+    };
     if let Some(removal) = Removal::of(&found) {
         return Ok(Standing::Removed(removal));
     }

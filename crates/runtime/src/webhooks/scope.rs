@@ -244,7 +244,11 @@ pub(crate) mod tests {
     }
 
     fn resources(of: Value) -> Vec<String> {
-        scope(of).rules.into_iter().map(|rule| format!("{}/{}", rule.group, rule.resource)).collect()
+        scope(of)
+            .rules
+            .into_iter()
+            .map(|rule| format!("{}/{}", rule.group, rule.resource))
+            .collect()
     }
 
     #[test]

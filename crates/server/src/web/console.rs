@@ -77,10 +77,10 @@ pub struct ExportAsk {
     pub controls: Vec<String>,
     /// How many records of each kind to draw; absent for all.
     #[serde(default)]
-    pub sample: Option<u64>,
+    pub sample: Option<u32>,
     /// The seed of the draw.
     #[serde(default)]
-    pub seed: Option<u64>,
+    pub seed: Option<String>,
 }
 
 /// Why the system cannot answer. The public message and the cause are kept apart.

@@ -84,8 +84,7 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
-    let defaults =
-        if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
+    let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
     let circumstances = Circumstances { values, exceptions, user, defaults, now: Timestamp::now() };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {

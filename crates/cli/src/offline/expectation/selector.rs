@@ -95,7 +95,8 @@ impl Selector {
 
     /// Whether a selector made by [`Selector::exactly`] is of this one's kind.
     pub(super) fn includes(&self, other: &Self) -> bool {
-        let takes = |mine: &Option<String>, theirs: &Option<String>| mine.is_none() || mine == theirs;
+        let takes =
+            |mine: &Option<String>, theirs: &Option<String>| mine.is_none() || mine == theirs;
         takes(&self.group, &other.group)
             && takes(&self.version, &other.version)
             && takes(&self.kind, &other.kind)
