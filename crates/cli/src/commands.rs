@@ -2,6 +2,8 @@
 
 mod completions;
 mod policy;
+mod up;
+mod webhooks;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -35,6 +37,11 @@ enum Command {
     /// Judge manifests with policies, and run the policies' tests; no cluster needed.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Run everything in one process: webhook, watch, ledger, API and page.
+    Up(up::Up),
+    /// Who enforces which kind of policy, and the way out in an emergency.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Write the completions of this command for a shell.
     Completions(completions::Completions),
 }
@@ -53,6 +60,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console)
     let result = match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
             Command::Policy(command) => policy::run(command, console),
+            Command::Up(command) => up::run(&command, console),
+            Command::Webhooks(command) => webhooks::run(&command, console),
             Command::Completions(command) => completions::run(&command, console),
         },
         Err(error) => usage(&error, console),
