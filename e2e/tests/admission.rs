@@ -82,10 +82,10 @@ spec:
       deny: {conditions: {any: [{key: '{{ request.oldObject.metadata.name }}', operator: Equals, value: kept}]}}
   - name: frozen
     match: {any: [{resources: {kinds: [ConfigMap], namespaces: [payments], operations: [UPDATE]}}]}
-    validate: {message: 'Frozen.', deny: {}}
+    validate: {message: 'Frozen.', allowExistingViolations: false, deny: {}}
   - name: no-debugging
     match: {any: [{resources: {kinds: [Pod/ephemeralcontainers], namespaces: [payments]}}]}
-    validate: {message: 'No debugging here.', deny: {}}
+    validate: {message: 'No debugging here.', allowExistingViolations: false, deny: {}}
 ";
 
 #[tokio::test(flavor = "multi_thread")]
