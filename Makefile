@@ -38,11 +38,8 @@ lint: deps ## formatting, clippy and the house rules
 test: lint control-plane ## lint, then every test, those on the real API server included
 	RUST_LIB_BACKTRACE=0 $(CARGO) test --workspace
 
-# Without --package, so that the dependencies' features are those of the whole workspace and nothing
-# is built twice for `make run` and `make build`.
-run: control-plane ## a real cluster with Proofstream in front of it, and four things to try
-	@$(call first-time)
-	@$(CARGO) run --bin proofstream-demo
+run: control-plane build ## a real cluster with Proofstream in front of it, and four things to try
+	@$(CARGO_TARGET_DIR)/debug/proofstream-demo
 
 bench: control-plane ## the benchmarks
 	$(CARGO) bench --workspace

@@ -25,6 +25,7 @@ mod objects;
 mod options;
 mod ports;
 
+pub mod demo;
 pub mod foreground;
 
 pub use crate::authority::Credential;

@@ -53,7 +53,10 @@ pub struct Planned {
     /// The check's or probe's name.
     pub name: String,
     /// Why it is not evaluated.
-    #[serde(rename(deserialize = "not_yet", serialize = "not_evaluated_because"))]
+    #[serde(
+        rename(deserialize = "not_yet", serialize = "not_evaluated_because"),
+        alias = "not_evaluated_because"
+    )]
     pub reason: String,
 }
 

@@ -87,14 +87,14 @@ fn each_fault_is_found_where_it_stands() {
         (control("b", "rests_on: [c]\n"), "c/controls/b.yaml:9: unknown control `c`"),
         (control("a", "rests_on: [b]\n"), "c/controls/a.yaml:9: `a` rests on itself"),
         (
-            control("a", "policies: [y, x]\n"),
-            "c/controls/a.yaml:9: `x` is not sorted into `policies`",
+            control("a", "policies: [py, px]\n"),
+            "c/controls/a.yaml:9: `px` is not sorted into `policies`",
         ),
         (control("a", "enforcers: [falco]\n"), "c/controls/a.yaml:9: `falco` is not an enforcer"),
         (
             (
                 "c/aliases.yaml".to_owned(),
-                "aliases:\n  - alias: X\n    requirement: f-1/9\n    note: n\n".to_owned(),
+                "aliases:\n  - alias: X\n    requirement: f-1/9\n    note: because\n".to_owned(),
             ),
             "c/aliases.yaml:3: unknown requirement `f-1/9`",
         ),

@@ -1,12 +1,14 @@
 //! The command line: what there is to call, and the way from arguments to an exit code.
 
+mod catalog_folder;
 mod completions;
+mod control;
+mod export;
 mod policy;
 mod up;
 mod webhooks;
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -34,6 +36,11 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What the catalog claims of each framework, and by what.
+    #[command(subcommand)]
+    Control(control::ControlCommand),
+    /// Write the evidence of a period as a bundle that an auditor can check without us.
+    Export(export::Export),
     /// Judge manifests with policies, and run the policies' tests; no cluster needed.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -59,6 +66,8 @@ enum Format {
 pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console) -> ExitCode {
     let result = match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
+            Command::Control(command) => control::run(&command, console),
+            Command::Export(command) => export::run(&command, console),
             Command::Policy(command) => policy::run(command, console),
             Command::Up(command) => up::run(&command, console),
             Command::Webhooks(command) => webhooks::run(&command, console),

@@ -109,3 +109,26 @@ impl From<std::io::Error> for Failure {
         Self::not_evaluated(format!("the output cannot be written: {error}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_graver_outcome_is_the_one_that_is_told() {
+        let order = [
+            ExitCode::Done,
+            ExitCode::NotEvaluated,
+            ExitCode::Failed,
+            ExitCode::BadInput,
+            ExitCode::Tampered,
+        ];
+        for (weight, graver) in order.into_iter().enumerate() {
+            for lighter in order.into_iter().take(weight) {
+                assert_eq!(lighter.and(graver), graver);
+                assert_eq!(graver.and(lighter), graver);
+            }
+        }
+        assert_eq!(order.map(ExitCode::number), [0, 3, 1, 2, 4]);
+    }
+}

@@ -7,6 +7,7 @@ mod commands;
 mod console;
 mod exit;
 pub mod offline;
+mod server;
 
 pub use commands::run;
 pub use console::Console;

@@ -1,8 +1,9 @@
 //! What can be said of each control for the period: whether it operated, by which records, and what
 //! was not evaluated.
 
-use proofstream_catalog::{Control, Planned, ShownBy};
+use proofstream_catalog::{Control, Planned, Scope, ShownBy};
 use proofstream_model::{ControlId, Kind, RequirementId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::history::{Gap, History, PolicyHistory, PolicyMode, uncovered};
 use crate::request::Question;
@@ -13,7 +14,7 @@ use crate::tally::by;
 const MAX_STRETCHES: usize = 20;
 
 /// Whether a control operated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// The records show it in force for the whole period, without a lapse.
     Operating,
@@ -24,7 +25,7 @@ pub enum Status {
 }
 
 /// What is said of one control.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlStatement {
     /// The control.
     pub id: ControlId,
@@ -32,6 +33,8 @@ pub struct ControlStatement {
     pub title: String,
     /// What it claims.
     pub claim: String,
+    /// Where the claim holds.
+    pub scope: Scope,
     /// Whether it operated.
     pub status: Status,
     /// What that rests on, sentences.
@@ -114,7 +117,7 @@ fn statement(
     let finding = match control.shown_by {
         ShownBy::Policies => by_policies(control, question, history),
         ShownBy::Enforcer => by_enforcer(control, blocked),
-        ShownBy::Trail => by_trail(question, history, survey),
+        ShownBy::Trail => by_trail(control, question, history, survey),
         ShownBy::Seal => by_seal(),
         ShownBy::Scans => by_scans(control, question, survey),
         ShownBy::Nothing => nothing(control),
@@ -124,6 +127,7 @@ fn statement(
         id: control.id.clone(),
         title: control.title.clone(),
         claim: control.claim.trim().to_owned(),
+        scope: control.scope,
         status: finding.status,
         basis: finding.basis,
         lapses: finding.lapses,
@@ -146,6 +150,7 @@ fn statement(
 
 fn by_policies(control: &Control, question: &Question<'_>, history: &History) -> Finding {
     let (from, until) = (question.request.from, question.until());
+    let seen = seen_until(control, question, history);
     let mut found = Finding::new();
     let mut parts = Vec::new();
     let stands = |name: &str, policy: &PolicyHistory| {
@@ -154,7 +159,7 @@ fn by_policies(control: &Control, question: &Question<'_>, history: &History) ->
     for (name, policy) in history.policies.iter().filter(|(name, policy)| stands(name, policy)) {
         let mut in_force = false;
         for stretch in &policy.stretches {
-            let Some((begins, ends)) = stretch.clipped(from, until) else { continue };
+            let Some((begins, ends)) = stretch.clipped(from, seen) else { continue };
             in_force = true;
             if stretch.mode != PolicyMode::Audit {
                 parts.push((begins, ends));
@@ -183,9 +188,13 @@ fn by_policies(control: &Control, question: &Question<'_>, history: &History) ->
         });
         return found;
     }
-    for (begins, ends) in uncovered(parts, from, until) {
+    for (begins, ends) in uncovered(parts, from, seen) {
         found.lapse(format!("no policy that refuses was in force from {begins} to {ends}."));
     }
+    for (begins, ends) in uncovered(history.enrolled("admission/", question), from, seen) {
+        found.lapse(format!("no admission source was enrolled from {begins} to {ends}."));
+    }
+    unseen(&mut found, seen, until);
     for gap in gaps_like("admission/", question, history) {
         found.lapse(format!("admission: {}", gap_words(gap)));
     }
@@ -211,13 +220,19 @@ fn by_enforcer(control: &Control, blocked: u64) -> Finding {
     found
 }
 
-fn by_trail(question: &Question<'_>, history: &History, survey: &mut Survey<'_>) -> Finding {
+fn by_trail(
+    control: &Control,
+    question: &Question<'_>,
+    history: &History,
+    survey: &mut Survey<'_>,
+) -> Finding {
     let (from, until) = (question.request.from, question.until());
+    let seen = seen_until(control, question, history);
     let mut found = Finding::new();
     let mut parts = Vec::new();
     for name in history.sources_like("audit-", question) {
         for stretch in history.sources.get(name).into_iter().flatten() {
-            if let Some((begins, ends)) = stretch.clipped(from, until) {
+            if let Some((begins, ends)) = stretch.clipped(from, seen) {
                 parts.push((begins, ends));
                 found.say(format!(
                     "Audit source `{name}` was enrolled from {begins} to {ends} (since record {}).",
@@ -231,13 +246,17 @@ fn by_trail(question: &Question<'_>, history: &History, survey: &mut Survey<'_>)
         return found;
     }
     let exported = crate::survey::exported_kinds(question).contains(&Kind::Event);
-    if exported && survey.tally.state("event records", Kind::Event, by::nothing()) == 0 {
-        found.say("No audit event was recorded although a source was enrolled.".to_owned());
-        return found;
+    if exported {
+        let events = survey.tally.state("event records", Kind::Event, by::nothing());
+        found.say(format!("Audit events recorded: {events}."));
+        if events == 0 {
+            return found;
+        }
     }
-    for (begins, ends) in uncovered(parts, from, until) {
+    for (begins, ends) in uncovered(parts, from, seen) {
         found.lapse(format!("no audit source was enrolled from {begins} to {ends}."));
     }
+    unseen(&mut found, seen, until);
     for gap in gaps_like("audit-", question, history) {
         found.lapse(gap_words(gap));
     }
@@ -287,6 +306,26 @@ fn nothing(control: &Control) -> Finding {
         found.say(format!("Not shown by any record of this version: {reason}."));
     }
     found
+}
+
+/// Until when the records show something: the period's end where the last record is fresh enough,
+/// otherwise the last record. A process that died leaves its gap only when it starts again.
+fn seen_until(control: &Control, question: &Question<'_>, history: &History) -> Timestamp {
+    let until = question.until();
+    let freshness = i64::try_from(control.freshness_seconds).unwrap_or(i64::MAX);
+    if seconds_between(history.sealed_until, until) <= freshness {
+        until
+    } else {
+        history.sealed_until.max(question.request.from)
+    }
+}
+
+fn unseen(found: &mut Finding, seen: Timestamp, until: Timestamp) {
+    if seen < until {
+        found.lapse(format!(
+            "no source recorded anything from {seen} to {until}: nothing shows that it was in force."
+        ));
+    }
 }
 
 /// Gaps of the period whose source has this prefix.

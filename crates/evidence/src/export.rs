@@ -8,7 +8,8 @@ use proofstream_ledger::manifest::Manifest;
 use proofstream_ledger::note::Signer;
 use proofstream_ledger::record::Envelope;
 use proofstream_ledger::tree::{Hash, Tree, leaf_hash};
-use proofstream_model::{ExportBody, Kind, Record, Timestamp};
+use proofstream_model::{ExportBody, Kind, Record, RequirementId};
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, OpenFile};
 use crate::history::History;
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportSummary {
     /// What is said of each requirement.
     pub requirements: Vec<RequirementStatement>,
@@ -44,7 +45,6 @@ pub(crate) struct Ground {
     pub(crate) span: Span,
     pub(crate) key: KeyPlace,
     pub(crate) history: History,
-    pub(crate) sealed_until: Timestamp,
     pub(crate) kinds: Vec<Kind>,
     /// Kinds in the range that this version does not export.
     pub(crate) left_out: Vec<String>,
@@ -112,7 +112,7 @@ fn ground(
     signer: &Signer,
 ) -> Result<Ground, ExportError> {
     let survey = range::survey(ledger, question)?;
-    let mut history = History::default();
+    let mut history = History::new(survey.sealed_until);
     for segment in survey.landmarks {
         for (index, line) in (0..).zip(ledger.lines(segment)?) {
             let Some(kind) = kind_of(&line).filter(|kind| LANDMARKS.contains(kind)) else {
@@ -126,15 +126,14 @@ fn ground(
     let public_key = Hash::from_bytes(*signer.verifier().public_key()).to_base64();
     let places = history.export_keys.get(&public_key).map(Vec::as_slice).unwrap_or_default();
     let (span, key) = survey.span.with_key(places).ok_or(ExportError::UnnamedKey(public_key))?;
-    let signed = SignedCheckpoint::parse(ledger.checkpoint()).map_err(LedgerFault::new)?;
+    let published = SignedCheckpoint::parse(ledger.checkpoint()).map_err(LedgerFault::new)?;
     Ok(Ground {
         span,
         key,
         history,
-        sealed_until: survey.sealed_until,
         kinds: exported_kinds(question),
         left_out: Vec::new(),
-        origin: signed.checkpoint().origin.clone(),
+        origin: published.checkpoint().origin.clone(),
         size: ledger.size(),
         witnessed: None,
     })
@@ -286,7 +285,7 @@ fn control_table(
     ];
     let mut table = tables::Table::new(bundle, "tables/controls.csv", headings)?;
     for control in controls {
-        let ids: Vec<&str> = control.requirements.iter().map(|id| id.as_str()).collect();
+        let ids: Vec<&str> = control.requirements.iter().map(RequirementId::as_str).collect();
         let planned = control.not_evaluated.iter();
         let planned: Vec<String> =
             planned.map(|planned| format!("{}: {}", planned.name, planned.reason)).collect();

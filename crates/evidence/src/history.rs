@@ -55,8 +55,10 @@ pub(crate) struct Gap {
 }
 
 /// The past that a period stands on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct History {
+    /// When the last sealed record was appended: beyond it nothing is shown.
+    pub(crate) sealed_until: Timestamp,
     pub(crate) policies: BTreeMap<String, PolicyHistory>,
     /// Each source's enrolments and retirements.
     pub(crate) sources: BTreeMap<String, Vec<Stretch>>,
@@ -70,6 +72,17 @@ pub(crate) struct History {
 // === impl History ===
 
 impl History {
+    pub(crate) fn new(sealed_until: Timestamp) -> Self {
+        Self {
+            sealed_until,
+            policies: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            gaps: Vec::new(),
+            exports: Vec::new(),
+            export_keys: BTreeMap::new(),
+        }
+    }
+
     /// Takes in one record of a landmark kind; records come in order.
     pub(crate) fn record(
         &mut self,
@@ -176,6 +189,18 @@ impl History {
                 || (gap.body.from < request.to && request.from <= gap.body.to)
         };
         self.gaps.iter().filter(reaches_in).collect()
+    }
+
+    /// The stretches of the period in which some source of this prefix was enrolled.
+    pub(crate) fn enrolled(
+        &self,
+        prefix: &str,
+        question: &Question<'_>,
+    ) -> Vec<(Timestamp, Timestamp)> {
+        let (from, until) = (question.request.from, question.until());
+        let of_prefix = self.sources.iter().filter(|(name, _)| name.starts_with(prefix));
+        let stretches = of_prefix.flat_map(|(_, stretches)| stretches);
+        stretches.filter_map(|stretch| stretch.clipped(from, until)).collect()
     }
 
     /// Sources of this prefix (`audit-`, `admission/`) that were enrolled in the period.

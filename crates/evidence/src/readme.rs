@@ -8,7 +8,7 @@ use proofstream_model::Kind;
 
 use crate::controls::{ControlStatement, gap_words};
 use crate::export::Ground;
-use crate::history::{Gap, History};
+use crate::history::{Gap, History, uncovered};
 use crate::request::Question;
 use crate::requirements::RequirementStatement;
 use crate::survey::Survey;
@@ -49,7 +49,7 @@ pub(crate) fn render(
     let confirmed = !ground.history.sources_like("audit-", question).is_empty();
     frame::opening(&mut page, question, ground);
     basis(&mut page, question, ground, confirmed);
-    statements::requirements(&mut page, requirements, confirmed);
+    statements::requirements(&mut page, requirements, controls, confirmed);
     statements::controls(&mut page, controls);
     populations(&mut page, question, ground, survey);
     gaps(&mut page, question, ground, survey);
@@ -79,6 +79,13 @@ fn basis(page: &mut Page, question: &Question<'_>, ground: &Ground, confirmed: b
     let history = &ground.history;
     if confirmed {
         sources(page, question, history, "audit-", "Audit source");
+        let (from, until) = (question.request.from, question.until());
+        for (begins, ends) in uncovered(history.enrolled("audit-", question), from, until) {
+            page.line(format!(
+                "- **No audit source was enrolled from {begins} to {ends}: blocks of that stretch \
+                 could not be read.** Our webhook's decisions of it are unconfirmed."
+            ));
+        }
     } else {
         page.line(
             "- **No audit source was enrolled in this period: blocks could not be read, and a zero \
@@ -94,11 +101,11 @@ fn basis(page: &mut Page, question: &Question<'_>, ground: &Ground, confirmed: b
     } else {
         sources(page, question, history, "admission/", "Admission source");
     }
-    if question.request.to > ground.sealed_until {
+    if question.request.to > history.sealed_until {
         page.line(format!(
             "- The period reaches beyond the last sealed record ({}): what comes later is not in \
              here.",
-            ground.sealed_until
+            history.sealed_until
         ));
     }
 }
@@ -198,7 +205,7 @@ fn gaps(page: &mut Page, question: &Question<'_>, ground: &Ground, survey: &mut 
         );
         return;
     }
-    page.line(format!("{recorded} gaps were recorded in the period."));
+    page.line(format!("Gap records of the period: {recorded}."));
     for source in survey.tally.seen(Kind::Gap, GAP_SOURCES_SEEN) {
         let text = format!("gaps of {source}");
         let count = survey.tally.state(&text, Kind::Gap, by::source(&source));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proofstream_catalog::RequirementKind;
 use proofstream_model::{ControlId, Kind, RequirementId};
+use serde::{Deserialize, Serialize};
 
 use crate::history::History;
 use crate::request::Question;
@@ -11,7 +12,7 @@ use crate::survey::Survey;
 use crate::tally::{ENFORCERS_SEEN, by};
 
 /// What one policy refused for a requirement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyShare {
     /// The policy.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct PolicyShare {
 }
 
 /// The numbers of one requirement, each of them a claim of the bundle.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequirementStatement {
     /// The requirement.
     pub id: RequirementId,

@@ -18,7 +18,7 @@ pub(crate) fn parse(text: &str, limits: &Limits) -> Vec<Result<Parsed, Problem>>
     while let Some(next) = parser.next_event() {
         let step = match next {
             Ok((event, span)) => builder.take(event, span.start),
-            Err(error) => Err(syntax(&error)),
+            Err(error) => Err(syntax(&error, text)),
         };
         match step {
             Ok(Some(parsed)) => documents.push(Ok(parsed)),
@@ -391,14 +391,12 @@ fn twice(name: &str, at: Marker) -> Problem {
 }
 
 /// A syntax error in the parser's words, with what to do where the cause is plain.
-fn syntax(error: &ScanError) -> Problem {
+fn syntax(error: &ScanError, text: &str) -> Problem {
     let at = error.marker();
+    if let Some(problem) = tab(error, text) {
+        return problem;
+    }
     let (message, help) = match error.kind() {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation => {
-            ("a tab stands where YAML wants spaces".to_owned(), "indent with spaces")
-        }
         ErrorKind::RecursionLimitExceeded => {
             ("the document is nested too deeply".to_owned(), "flatten it")
         }
@@ -420,6 +418,23 @@ fn syntax(error: &ScanError) -> Problem {
         ),
     };
     Problem::new(at.line(), at.col() + 1, message, help)
+}
+
+/// A tab in the indentation, at which parsers stumble in several ways and often a line too early.
+fn tab(error: &ScanError, text: &str) -> Option<Problem> {
+    if !error.info().contains("tab") {
+        return None;
+    }
+    let at = error.marker();
+    let mut lines = (1..).zip(text.lines()).skip_while(|(number, _)| *number < at.line());
+    let found = lines.find_map(|(number, line)| {
+        let indentation = line.len() - line.trim_start().len();
+        let column = line.get(..indentation)?.find('\t')?;
+        Some((number, column + 1))
+    });
+    let (line, column) = found.unwrap_or((at.line(), at.col() + 1));
+    let message = "a tab stands where YAML wants spaces";
+    Some(Problem::new(line, column, message, "indent with spaces"))
 }
 
 /// A message in this project's form.

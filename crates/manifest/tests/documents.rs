@@ -183,3 +183,26 @@ fn finds_the_place_of_a_field() {
     let place = locate(list.as_bytes(), &item, "spec.x").unwrap();
     assert_eq!((place.line, place.column), (5, 10));
 }
+
+#[test]
+fn gives_documents_before_the_input_ends() {
+    /// An input without end, which fails the test if it is read far ahead of what is asked for.
+    struct Endless(usize);
+    impl std::io::Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let text = b"---\nkind: Pod\n";
+            assert!(self.0 < 100_000 * text.len(), "the whole input is read at once");
+            let count = buffer.len().min(text.len() * 10) / text.len() * text.len();
+            for chunk in buffer[..count].chunks_mut(text.len()) {
+                chunk.copy_from_slice(text);
+            }
+            self.0 += count;
+            Ok(count)
+        }
+    }
+    let found = read(std::io::BufReader::new(Endless(0)), "-").take(50_000);
+    assert_eq!(
+        found.filter(|each| each.as_ref().unwrap().value == json!({"kind": "Pod"})).count(),
+        50_000
+    );
+}

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// Something that a policy must know and that only the caller can fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lookup {
-    /// A ConfigMap, answered with the whole object.
+    /// A `ConfigMap`, answered with the whole object.
     ConfigMap {
         /// Its namespace.
         namespace: String,
@@ -37,7 +37,7 @@ pub enum Lookup {
         /// Headers to send.
         headers: Vec<(String, String)>,
     },
-    /// A GlobalContextEntry, answered with its cached data.
+    /// A `GlobalContextEntry`, answered with its cached data.
     Global {
         /// Name of the entry.
         name: String,

@@ -189,7 +189,8 @@ fn judge_once(
     validate::judge(&rule.name, validation, &scope)
 }
 
-/// Whether the object as it was breaks the rule too.
+/// Whether the object as it was breaks the rule too, judged as if it were created now: a rule that
+/// forbids the update itself is not broken by the object as it was.
 fn violates_already(
     judgement: &Judgement<'_>,
     at: &RuleAt<'_>,
@@ -198,12 +199,17 @@ fn violates_already(
 ) -> bool {
     let request = judgement.request;
     let Some(old) = &request.old_object else { return false };
-    let before = Request { object: Some(old.clone()), old_object: None, ..request.clone() };
+    let before = Request {
+        operation: Operation::Create,
+        object: Some(old.clone()),
+        old_object: None,
+        ..request.clone()
+    };
     let target = Target::new(&before);
     if !is_about(at.policy, at.rule, &target, &before) {
         return false;
     }
-    let judgement = Judgement::new(&before, judgement.environment);
+    let judgement = Judgement::before(&before, judgement.environment);
     judge_once(&judgement, at, validation, empty).is_some_and(|said| said.status == Status::Fail)
 }
 
@@ -226,11 +232,7 @@ fn overridden(overrides: &[ModeOverride], request: &Request) -> Option<Mode> {
     let fits = |entry: &&ModeOverride| {
         let named = entry.namespaces.is_empty()
             || entry.namespaces.iter().any(|glob| glob.matches(target.namespace));
-        named
-            && entry.namespace_selector.as_ref().is_none_or(|selector| {
-                selector
-                    .matches(|key| labels?.get(key).map(String::as_str), labels.map(|l| l.keys()))
-            })
+        named && entry.namespace_selector.as_ref().is_none_or(|selector| selector.matches(&labels))
     };
     overrides.iter().find(fits).map(|entry| entry.mode)
 }

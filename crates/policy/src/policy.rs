@@ -46,6 +46,7 @@ pub struct Policy {
 
 /// How a policy acts.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
     pub(crate) overrides: Vec<ModeOverride>,
@@ -77,6 +78,7 @@ pub(crate) struct ModeOverride {
 
 /// One rule, written or derived from a rule for pods.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) kind: RuleKind,

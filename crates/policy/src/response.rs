@@ -119,10 +119,14 @@ pub struct RuleResponse {
 }
 
 impl RuleResponse {
-    /// Whether this response alone refuses the request.
+    /// Whether this response alone refuses the request. A rule that cannot be judged follows its
+    /// failure policy; one that only changes or makes objects never refuses.
     pub fn refuses(&self) -> bool {
         match self.status {
             Status::Fail => self.mode == Mode::Enforce,
+            Status::NotSupported if matches!(self.kind, RuleKind::Mutate | RuleKind::Generate) => {
+                false
+            }
             Status::Error | Status::NotSupported => {
                 self.mode == Mode::Enforce && self.failure_policy == FailurePolicy::Fail
             }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::context::ContextEntry;
 use crate::environment::{Answer, Environment, Lookup};
 use crate::jmespath::{Data, Document, Failure, Interpreter};
-use crate::request::{Operation, Request};
+use crate::request::{Operation, Request, UserInfo};
 
 /// Most lookups that one judgement may ask for.
 const MAX_LOOKUPS: usize = 64;
@@ -36,6 +36,16 @@ impl<'r> Judgement<'r> {
             images: OnceCell::new(),
             needs: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The same, with what the caller says of the operation set aside: for the object as it was
+    /// before an update, which is judged as if it were created.
+    pub(crate) fn before(request: &'r Request, environment: &'r Environment) -> Self {
+        let mut judgement = Self::new(request, environment);
+        if let Some(Value::Object(given)) = judgement.given.get_mut("request") {
+            given.remove("operation");
+        }
+        judgement
     }
 
     /// The answer to a lookup; where there is none, it is noted as needed.
@@ -73,7 +83,7 @@ impl<'r> Judgement<'r> {
             let request = self.request;
             let kind = &request.kind;
             let resource = &request.resource;
-            let user = request.user.clone().unwrap_or_default();
+            let user = request.user.as_ref();
             json!({
                 "uid": request.uid,
                 "kind": { "group": kind.group, "version": kind.version, "kind": kind.kind },
@@ -87,14 +97,9 @@ impl<'r> Judgement<'r> {
                 "name": request.name.clone().unwrap_or_default(),
                 "namespace": request.namespace.clone().unwrap_or_default(),
                 "operation": request.operation.as_str(),
-                "userInfo": {
-                    "username": user.username,
-                    "uid": user.uid,
-                    "groups": user.groups,
-                    "extra": user.extra,
-                },
-                "roles": user.roles,
-                "clusterRoles": user.cluster_roles,
+                "userInfo": user_info(user),
+                "roles": user.map(|user| &user.roles),
+                "clusterRoles": user.map(|user| &user.cluster_roles),
                 "dryRun": request.dry_run,
                 "options": request.options,
             })
@@ -103,13 +108,11 @@ impl<'r> Judgement<'r> {
 
     /// A name that every rule knows.
     fn builtin<'s>(&'s self, name: &str, rule_given: &'s Map<String, Value>) -> Option<Data<'s>> {
+        if rule_given.contains_key(name) || self.given.contains_key(name) {
+            return None;
+        }
         match name {
-            "request" => {
-                if rule_given.contains_key("request") || self.given.contains_key("request") {
-                    return None;
-                }
-                Some(Data::Lazy(self))
-            }
+            "request" => Some(Data::Lazy(self)),
             "images" => {
                 let made = self.images.get_or_init(|| {
                     self.object().map_or_else(|| json!({}), crate::image::images_of)
@@ -326,6 +329,22 @@ impl Document for Scope<'_> {
         }
         Ok(Value::Object(made))
     }
+}
+
+/// Who asks, as requests carry it: what is empty is left out.
+fn user_info(user: Option<&UserInfo>) -> Value {
+    let mut made = Map::new();
+    let Some(user) = user else { return Value::Object(made) };
+    let mut put = |key: &str, value: Value, empty: bool| {
+        if !empty {
+            made.insert(key.to_owned(), value);
+        }
+    };
+    put("username", json!(user.username), user.username.is_empty());
+    put("uid", json!(user.uid), user.uid.is_empty());
+    put("groups", json!(user.groups), user.groups.is_empty());
+    put("extra", json!(user.extra), user.extra.is_empty());
+    Value::Object(made)
 }
 
 /// Unfolds dotted keys: `{"a.b": 1}` becomes `{"a": {"b": 1}}`.

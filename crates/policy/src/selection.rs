@@ -249,10 +249,10 @@ impl Filter {
             && any_fits(&self.names, target.name)
             && self.name.as_ref().is_none_or(|name| name.matches(target.name))
             && self.fits_annotations(target)
-            && self.selector.as_ref().is_none_or(|selector| {
-                let labels = target.texts("labels");
-                selector.matches(|key| labels?.get(key)?.as_str(), labels.map(|l| l.keys()))
-            })
+            && self
+                .selector
+                .as_ref()
+                .is_none_or(|selector| selector.matches(&target.texts("labels")))
             && self.fits_namespace_labels(target)
     }
 
@@ -274,8 +274,7 @@ impl Filter {
         if target.kind() == "Namespace" {
             return true;
         }
-        let labels = target.request.namespace_labels.as_ref();
-        selector.matches(|key| labels?.get(key).map(String::as_str), labels.map(|l| l.keys()))
+        selector.matches(&target.request.namespace_labels.as_ref())
     }
 
     fn fits_user(&self, user: &UserInfo) -> bool {

@@ -1,5 +1,14 @@
 //! Documents that are refused, and how that is said.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "the helpers of a test may fail it as the test itself may"
+)]
+
 use proofstream_policy::{PolicyException, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -13,6 +13,7 @@ use proofstream_model::{Answer, Entry, Timestamp};
 use proofstream_policy::{Environment, Evaluation, PolicySet, Request, RuleResponse};
 use tokio::time::timeout_at;
 
+use crate::ingest::{Known, RecentDecisions};
 use crate::policies::{Compiled, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
 use crate::webhooks::Lane;
@@ -67,6 +68,7 @@ pub struct Admission {
     cluster: Option<String>,
     policies: Arc<PolicyStore>,
     recorder: Recorder,
+    recent: Arc<RecentDecisions>,
     namespaces: Arc<Namespaces>,
     lookups: Arc<dyn LookupResolver>,
     filters: ArcSwap<Filters>,
@@ -84,6 +86,8 @@ pub struct Parts {
     pub policies: Arc<PolicyStore>,
     /// Who records decisions: source `admission/REPLICA`.
     pub recorder: Recorder,
+    /// Where the ingestion of audit events finds the decisions that they refer to.
+    pub recent: Arc<RecentDecisions>,
     /// Labels of namespaces.
     pub namespaces: Arc<Namespaces>,
     /// What policies may ask.
@@ -101,6 +105,7 @@ impl Admission {
             cluster: parts.cluster,
             policies: parts.policies,
             recorder: parts.recorder,
+            recent: parts.recent,
             namespaces: parts.namespaces,
             lookups: parts.lookups,
             filters: ArcSwap::from_pointee(parts.filters),
@@ -204,13 +209,14 @@ impl Admission {
             Answer::Deny => &self.counters.denied,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        let taken = Entry::new(&body, controls)
+        let taken = Entry::new(&body, controls.clone())
             .map_err(|error| error.to_string())
             .and_then(|entry| self.recorder.record(&[entry]).map_err(|error| error.to_string()));
         match taken {
             Ok(ticket) => {
-                let reference = self.recorder.reference(&ticket).to_string();
-                reply.audit_annotations.insert(DECISION_ANNOTATION, reference);
+                let reference = self.recorder.reference(&ticket);
+                reply.audit_annotations.insert(DECISION_ANNOTATION, reference.to_string());
+                self.recent.insert(reference, Known { decision: Arc::new(body), controls });
                 self.wait_until_durable(ticket).await;
             }
             Err(error) => {

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod background;
 pub mod clock;
 pub mod enforcers;
+pub mod ingest;
 pub mod policies;
 pub mod projection;
 pub mod recorder;

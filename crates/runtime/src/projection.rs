@@ -1,6 +1,6 @@
 //! What the page and the API need at hand, kept in SQLite and derived from the ledger alone.
 //!
-//! The file can be deleted at any time: [`Projection::catch_up`] rebuilds it from the records. Each
+//! The file can be deleted at any time: [`catch_up`] rebuilds it from the records. Each
 //! batch is applied in one transaction together with the number of the last record in it, so a
 //! crash leaves a state that some prefix of the ledger has.
 //!
@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use proofstream_model::Record;
 use rusqlite::Connection;
 
-pub use follow::{FollowError, follow};
+pub use follow::{FollowError, catch_up, follow};
 pub use read::{
     BlockRow, ControlRow, DecisionRow, FindingRow, GapRow, HourCount, Overview, PolicyRow, ScanRow,
     SourceRow, Totals,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proofstream_model::Timestamp;
 pub use proofstream_runtime::enforcers::Enforcers;
-pub use proofstream_runtime::webhooks::removal::{Removal, Standing};
 use proofstream_runtime::webhooks::removal;
+pub use proofstream_runtime::webhooks::removal::{Removal, Standing};
 
 use crate::up::{ConnectError, connect};
 

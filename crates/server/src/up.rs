@@ -13,7 +13,9 @@ use proofstream_ledger::writer::{OpenError, SourceError, Start, Writer, WriterOp
 use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
+use proofstream_runtime::ingest::RecentDecisions;
 use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory};
+use proofstream_runtime::projection::Projection;
 use proofstream_runtime::recorder::Recorder;
 use proofstream_runtime::webhooks::{Reconciler, Shape};
 use tokio::net::TcpListener;
@@ -28,15 +30,23 @@ use crate::private_file;
 
 mod config;
 mod connect;
+mod derived;
+mod health;
 mod settled;
+mod trail;
 mod upkeep;
+mod watching;
+mod web;
 
 pub use config::{Audit, AuditLog, Config, ConfigError, Service, Web};
 pub use connect::ConnectError;
 pub(crate) use connect::connect;
+pub use web::Page;
 
 /// Connections to the webhook at a time.
 const CONNECTIONS: usize = 1_024;
+/// Decisions in memory, for the audit events that refer to them: minutes of a busy API server.
+const RECENT_DECISIONS: usize = 20_000;
 /// How long requests under way may take to finish when stopping.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -72,7 +82,10 @@ pub enum UpError {
     /// The TLS library refuses its configuration.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// The webhook's address cannot be listened at.
+    /// What is derived from the ledger cannot be built.
+    #[error("what is shown cannot be derived from the ledger: {0}")]
+    Derived(String),
+    /// The webhook's or the page's address cannot be listened at.
     #[error("cannot listen at `{address}`: {source}")]
     Listen {
         /// The address.
@@ -97,6 +110,10 @@ pub struct Handles {
     pub writer: Arc<Writer>,
     /// Controls and requirements.
     pub catalog: Arc<Catalog>,
+    /// What is shown, derived from the ledger.
+    pub projection: Arc<Projection>,
+    /// The last decisions, for audit events that refer to them.
+    pub recent: Arc<RecentDecisions>,
     /// The policies in force.
     pub policies: Arc<PolicyStore>,
     /// Labels of namespaces.
@@ -139,7 +156,14 @@ pub struct Up {
 
 /// Runs everything until `stop` is cancelled, then drains.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), UpError> {
-    Up::start(config, stop).await?.wait().await
+    let mut up = Up::start(config, stop).await?;
+    let page = up.add_parts().await?;
+    tracing::info!(
+        page = page.url,
+        token_file = %page.token_file.display(),
+        "open the page and sign in with the token"
+    );
+    up.wait().await
 }
 
 // === impl Up ===
@@ -160,22 +184,24 @@ impl Up {
         let recorder = |name: &str, start| {
             Ok::<_, SourceError>(Recorder::new(writer.source(name, start)?, clock.clone()))
         };
+        let projection = derived::projection(&config.data, &writer).await?;
+        let recent = Arc::new(RecentDecisions::new(RECENT_DECISIONS, None));
         let decisions = recorder("admission/0", Start::NewEpoch)?;
         let changes = recorder("policies", Start::Resume)?;
-        let enforcers =
-            Arc::new(settled::enforcers(&config, &client, &changes).await?);
+        let enforcers = Arc::new(settled::enforcers(&config, &client, &changes).await?);
         let policies = PolicyStore::new(
             Arc::<Catalog>::clone(&catalog),
             Arc::clone(&enforcers),
             changes,
             awaited(&config),
-            settled::previous_policies(&config.data, clock.now()),
+            derived::previous_policies(&projection)?,
         );
         let namespaces = Arc::new(Namespaces::new(client.clone()));
         let admission = Arc::new(Admission::new(Parts {
             cluster: Some(cluster_id.clone()),
             policies: Arc::clone(&policies),
             recorder: decisions.clone(),
+            recent: Arc::clone(&recent),
             namespaces: Arc::clone(&namespaces),
             lookups: Arc::new(ApiServer::new(client.clone())),
             filters: Filters::new(&config.namespace),
@@ -189,6 +215,8 @@ impl Up {
             clock,
             writer,
             catalog,
+            projection,
+            recent,
             policies,
             namespaces,
             admission,
@@ -243,9 +271,19 @@ impl Up {
         for root in &config.policies {
             tasks.spawn(directory::watch(root.clone(), Arc::clone(&policies)));
         }
-        write_run_file(&config.data, handles.webhook_address)?;
+        write_run_file(&config.data, handles.webhook_address, None)?;
         tracing::info!(cluster = handles.cluster, webhook = %handles.webhook_address, "up");
         Ok(Self { handles, tasks, serving })
+    }
+
+    /// Adds what observes and shows: the audit trail, the background evaluation, the page.
+    pub async fn add_parts(&mut self) -> Result<Page, UpError> {
+        let shown = derived::follow(&self.handles);
+        let audit = trail::start(self).await?;
+        let progress = watching::start(self)?;
+        let page = web::start(self, shown, audit, progress).await?;
+        write_run_file(&self.handles.config.data, self.handles.webhook_address, Some(&page))?;
+        Ok(page)
     }
 
     /// Adds a part that runs until everything stops.
@@ -314,10 +352,12 @@ fn run_file(data: &Path) -> PathBuf {
 }
 
 /// Tells the command line where the running process is.
-fn write_run_file(data: &Path, webhook: SocketAddr) -> Result<(), UpError> {
+fn write_run_file(data: &Path, webhook: SocketAddr, page: Option<&Page>) -> Result<(), UpError> {
     let content = serde_json::json!({
         "pid": std::process::id(),
         "webhook": format!("https://{webhook}"),
+        "web": page.map(|page| &page.url),
+        "token_file": page.map(|page| &page.token_file),
     });
     let path = run_file(data);
     private_file::write(&path, format!("{content}\n").as_bytes())

@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 
 #[derive(Debug, Args)]
-pub(super) struct Completions {
+pub(crate) struct Completions {
     /// The shell that will read them.
     shell: Shell,
 }

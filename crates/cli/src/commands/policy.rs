@@ -9,7 +9,7 @@ use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 
 #[derive(Debug, Subcommand)]
-pub(super) enum PolicyCommand {
+pub(crate) enum PolicyCommand {
     /// Judge manifests with policies and say what each rule makes of each object.
     Apply(apply::Apply),
     /// Run the tests (kyverno-test.yaml) found below some paths, strictly.

@@ -60,7 +60,8 @@ pub(super) fn run(command: &WebhooksCommand, console: &mut Console) -> Result<Ex
             WebhooksCommand::Status(status) => show(status, console).await,
             WebhooksCommand::Install(reach) => {
                 if emergency::install(path(reach)).await? {
-                    console.note("the removal is over; a running Proofstream installs its webhooks");
+                    console
+                        .note("the removal is over; a running Proofstream installs its webhooks");
                 } else {
                     console.note("they were not removed; nothing to do");
                 }

@@ -20,6 +20,9 @@ use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
 use selector::{Identity, Selector, policy_matches, rule_matches};
 
+/// The reason given where a test expects something of a resource that it does not have.
+pub const NO_SUCH_RESOURCE: &str = "the test's resources do not contain this one";
+
 /// One expectation and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Expectation {
@@ -124,15 +127,11 @@ fn run_file(file: &Found, now: Timestamp, report: &mut Report) {
 }
 
 fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: &mut Report) {
-    let bench = match Bench::prepare(folder, test, now) {
-        Ok(bench) => Some(bench),
-        Err(failure) => {
-            report
-                .failures
-                .push(Failure { message: format!("{file}: {}", failure.message), ..failure });
-            None
-        }
+    let mut tell = |failure: Failure| {
+        let message = format!("{file}: {}", failure.message);
+        report.failures.push(Failure { message, ..failure });
     };
+    let bench = Bench::prepare(folder, test, now, &mut tell).map_err(&mut tell).ok();
     for expected in &test.results {
         for selector in selectors(expected, bench.as_ref()) {
             let outcome = match &bench {
@@ -218,7 +217,13 @@ struct Resource {
 // === impl Bench ===
 
 impl Bench {
-    fn prepare(folder: &Path, test: &TestFile, now: Timestamp) -> Result<Self, Failure> {
+    /// Loads what a test names. What is missing among its resources is told, and the rest is run.
+    fn prepare(
+        folder: &Path,
+        test: &TestFile,
+        now: Timestamp,
+        tell: &mut dyn FnMut(Failure),
+    ) -> Result<Self, Failure> {
         let mut loaded = policies::load(&resolve(folder, &test.policies))?;
         let values = match (&test.variables, &test.values) {
             (Some(path), _) => Values::load(&folder.join(path))?,
@@ -242,7 +247,7 @@ impl Bench {
         let defaults = Defaults::AsWritten;
         let (mut judge, _) =
             Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
-        let resources = load_resources(&resolve(folder, &test.resources))?;
+        let resources = load_resources(&resolve(folder, &test.resources), tell);
         for resource in &resources {
             judge.notice(&resource.object);
         }
@@ -308,7 +313,7 @@ impl Bench {
                 unsupported: None,
                 reason: response.message.clone(),
             },
-            None if !is_there => Outcome::failed("the test's resources do not contain this one"),
+            None if !is_there => Outcome::failed(NO_SUCH_RESOURCE),
             None => self.not_supported(expected).unwrap_or_else(|| {
                 Outcome::failed("the rule says nothing of this resource: it does not match")
             }),
@@ -331,18 +336,27 @@ fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {
 }
 
 /// The objects of a test; of two with the same name, the first.
-fn load_resources(paths: &[PathBuf]) -> Result<Vec<Resource>, Failure> {
+fn load_resources(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Resource> {
     let mut seen = HashSet::new();
     let mut resources = Vec::new();
-    for found in files::find(paths, files::is_manifest)? {
-        for document in files::open(&found.path)? {
-            let mut object = document?.value;
-            scope::put_into_namespace(&mut object);
-            let identity = Identity::of(&object);
-            if seen.insert(identity.clone()) {
-                resources.push(Resource { identity, object });
+    let mut keep = |mut object: Value| {
+        scope::put_into_namespace(&mut object);
+        let identity = Identity::of(&object);
+        if seen.insert(identity.clone()) {
+            resources.push(Resource { identity, object });
+        }
+    };
+    for path in paths {
+        let found = files::find(std::slice::from_ref(path), files::is_manifest);
+        for file in found.map_err(&mut *tell).unwrap_or_default() {
+            let Ok(documents) = files::open(&file.path).map_err(&mut *tell) else { continue };
+            for document in documents {
+                match document {
+                    Ok(document) => keep(document.value),
+                    Err(error) => tell(error.into()),
+                }
             }
         }
     }
-    Ok(resources)
+    resources
 }

@@ -119,11 +119,14 @@ impl Judge {
     fn evaluate(
         &self,
         mut request: Request,
-        variables: Map<String, Value>,
+        mut variables: Map<String, Value>,
         operation: Option<Operation>,
     ) -> Vec<RuleResponse> {
-        let given = variables.get("request.operation").and_then(Value::as_str);
-        set_operation(&mut request, operation.or_else(|| given.and_then(Operation::from_word)));
+        // Taken out, because it becomes the request's own: an old object, for one, is judged as if
+        // it were created, whatever happens to the new one.
+        let given = variables.remove("request.operation");
+        let given = given.as_ref().and_then(Value::as_str).and_then(Operation::from_word);
+        set_operation(&mut request, operation.or(given));
         let mut environment = Environment::at(self.now);
         environment.variables = variables;
         environment.rule_variables.clone_from(&self.by_rule);

@@ -81,18 +81,18 @@ pub struct Expected {
     generated_resource: Option<String>,
     generated_resources: Option<Value>,
     clone_source_resource: Option<String>,
-    is_validating_admission_policy: bool,
-    is_mutating_admission_policy: bool,
-    is_validating_policy: bool,
-    is_namespaced_validating_policy: bool,
-    is_mutating_policy: bool,
-    is_namespaced_mutating_policy: bool,
-    is_image_validating_policy: bool,
-    is_namespaced_image_validating_policy: bool,
-    is_generating_policy: bool,
-    is_namespaced_generating_policy: bool,
-    is_deleting_policy: bool,
-    is_namespaced_deleting_policy: bool,
+    is_validating_admission_policy: Option<bool>,
+    is_mutating_admission_policy: Option<bool>,
+    is_validating_policy: Option<bool>,
+    is_namespaced_validating_policy: Option<bool>,
+    is_mutating_policy: Option<bool>,
+    is_namespaced_mutating_policy: Option<bool>,
+    is_image_validating_policy: Option<bool>,
+    is_namespaced_image_validating_policy: Option<bool>,
+    is_generating_policy: Option<bool>,
+    is_namespaced_generating_policy: Option<bool>,
+    is_deleting_policy: Option<bool>,
+    is_namespaced_deleting_policy: Option<bool>,
 }
 
 /// One entry of `resourceSpecs`.
@@ -193,18 +193,21 @@ impl Expected {
 
     /// What this expectation needs that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
-        let cel = self.is_validating_admission_policy
-            || self.is_mutating_admission_policy
-            || self.is_validating_policy
-            || self.is_namespaced_validating_policy
-            || self.is_mutating_policy
-            || self.is_namespaced_mutating_policy
-            || self.is_image_validating_policy
-            || self.is_namespaced_image_validating_policy
-            || self.is_generating_policy
-            || self.is_namespaced_generating_policy
-            || self.is_deleting_policy
-            || self.is_namespaced_deleting_policy;
+        let flags = [
+            self.is_validating_admission_policy,
+            self.is_mutating_admission_policy,
+            self.is_validating_policy,
+            self.is_namespaced_validating_policy,
+            self.is_mutating_policy,
+            self.is_namespaced_mutating_policy,
+            self.is_image_validating_policy,
+            self.is_namespaced_image_validating_policy,
+            self.is_generating_policy,
+            self.is_namespaced_generating_policy,
+            self.is_deleting_policy,
+            self.is_namespaced_deleting_policy,
+        ];
+        let cel = flags.contains(&Some(true));
         let used = [
             (cel, "CEL policy kinds"),
             (self.patched_resource.is_some() || self.patched_resources.is_some(), "mutate"),

@@ -18,7 +18,8 @@ pub struct Values {
     api_version: Option<String>,
     kind: Option<String>,
     metadata: Option<Value>,
-    global_values: Map<String, Value>,
+    #[serde(rename = "globalValues")]
+    global: Map<String, Value>,
     policies: Vec<PolicyValues>,
     namespace_selector: Vec<NamespaceLabels>,
     namespaces: Vec<Value>,
@@ -98,7 +99,7 @@ impl Values {
 
     /// Values for one policy and one object: the global ones, overridden by the object's own.
     pub fn variables(&self, policy: Option<&str>, resource: &str) -> Map<String, Value> {
-        let mut variables = self.global_values.clone();
+        let mut variables = self.global.clone();
         let policies = self.policies.iter().filter(|each| Some(each.name.as_str()) == policy);
         for own in policies.flat_map(|each| &each.resources).filter(|each| each.name == resource) {
             variables.extend(own.values.clone());

@@ -1,5 +1,7 @@
 //! What stands around the statements: what was asked, what is missing, how to verify.
 
+use proofstream_model::ControlId;
+
 use super::{Page, inline};
 use crate::controls::{ControlStatement, Status};
 use crate::export::Ground;
@@ -29,8 +31,8 @@ pub(super) fn opening(page: &mut Page, question: &Question<'_>, ground: &Ground)
         );
     }
     page.heading("What was asked");
-    let controls: Vec<&str> = question.controls.iter().map(|id| id.as_str()).collect();
-    let named: String = controls.iter().map(|control| format!(" --control {control}")).collect();
+    let controls: Vec<&str> = question.controls.iter().map(ControlId::as_str).collect();
+    let named: String = controls.iter().flat_map(|control| [" --control ", *control]).collect();
     let sample = request.sample.as_ref().map_or_else(String::new, |sample| {
         format!(" --sample {} --seed {}", sample.size, inline(&sample.seed))
     });
@@ -146,7 +148,7 @@ pub(super) fn verifying(
     );
     page.line(
         "5. The numbers of records of a kind are those of `kinds` in manifests.jsonl, and every \
-         number above is in claims.json. To recount one:",
+         number above that counts records is in claims.json. To recount one:",
     );
     if let Some(first) = requirements.first() {
         page.line(format!(

@@ -1,22 +1,34 @@
 //! What is said of each requirement and each control.
 
+use proofstream_catalog::Scope;
+
 use super::{Page, inline};
 use crate::controls::ControlStatement;
 use crate::requirements::RequirementStatement;
 
 /// One paragraph a requirement.
-pub(super) fn requirements(page: &mut Page, statements: &[RequirementStatement], confirmed: bool) {
+pub(super) fn requirements(
+    page: &mut Page,
+    statements: &[RequirementStatement],
+    controls: &[ControlStatement],
+    confirmed: bool,
+) {
     page.heading("Requirements");
     page.line(
         "A request that two policies refused is one block above and one under each policy. A \
          heading (`2`, `5.2`) counts what was claimed or mapped as such, and covers no id below it.",
     );
     for statement in statements {
-        requirement(page, statement, confirmed);
+        requirement(page, statement, controls, confirmed);
     }
 }
 
-fn requirement(page: &mut Page, statement: &RequirementStatement, confirmed: bool) {
+fn requirement(
+    page: &mut Page,
+    statement: &RequirementStatement,
+    controls: &[ControlStatement],
+    confirmed: bool,
+) {
     let title = statement.title.as_ref().map_or_else(String::new, |title| format!(" ({title})"));
     let heading = if statement.group { ", a heading over other ids" } else { "" };
     page.line(format!("\n### {}{title}{heading}\n", statement.id.id()));
@@ -24,8 +36,11 @@ fn requirement(page: &mut Page, statement: &RequirementStatement, confirmed: boo
         "**{} blocked {} times.**{}",
         statement.id.id(),
         statement.blocked,
-        if confirmed { "" } else { " No audit source was enrolled: this zero shows nothing." }
+        if confirmed { "" } else { " No audit source was enrolled: this number shows nothing." }
     ));
+    if statement.policies.is_empty() {
+        page.line("No policy that stands for it was recorded, so nothing was there to refuse.");
+    }
     if statement.blocked > 0 {
         page.line(format!(
             "That is {} different (root owner, rule) pairs (from columns owner and rules of \
@@ -60,7 +75,12 @@ fn requirement(page: &mut Page, statement: &RequirementStatement, confirmed: boo
         statement.findings_found, statement.findings_fixed
     ));
     for (control, part) in &statement.controls {
-        page.line(format!("- control `{control}` carries: {}", inline(part)));
+        let status = controls.iter().find(|one| one.id == *control).map(|one| one.status.words());
+        page.line(format!(
+            "- control `{control}` ({}) carries: {}",
+            status.unwrap_or("not asked for"),
+            inline(part)
+        ));
     }
     if statement.controls.is_empty() {
         page.line("- no control of the catalog stands for it: it is only claimed by a policy");
@@ -76,7 +96,11 @@ pub(super) fn controls(page: &mut Page, statements: &[ControlStatement]) {
     );
     for statement in statements {
         page.line(format!("\n### {}: {}\n", statement.id, statement.status.words()));
-        page.line(format!("Claim: {}\n", inline(&statement.claim)));
+        let scope = match statement.scope {
+            Scope::Regulated => "regulated namespaces, as the policies name them",
+            Scope::Cluster => "the whole cluster",
+        };
+        page.line(format!("Claim: {} Scope: {scope}.\n", inline(&statement.claim)));
         for sentence in &statement.basis {
             page.line(format!("- {}", inline(sentence)));
         }

@@ -34,6 +34,40 @@ fn without_an_audit_source_a_zero_is_said_to_show_nothing() {
 }
 
 #[test]
+fn a_process_that_died_is_not_taken_for_one_that_operated() {
+    let story = told().unwrap();
+    let request = ExportRequest {
+        from: "2026-08-04T00:00:00Z".parse().unwrap(),
+        to: "2027-01-01T00:00:00Z".parse().unwrap(),
+        extracted: "2027-01-05T00:00:00Z".parse().unwrap(),
+        ..quarter().unwrap()
+    };
+    story.export("out", &request).unwrap();
+    let readme = story.read("out", "README.md").unwrap();
+    assert!(readme.contains(
+        "no source recorded anything from 2026-10-05T09:30:00.000000Z to 2027-01-01T00:00:00.000000Z"
+    ));
+    assert!(!readme.contains("### workload-hardened: operating\n"), "{readme}");
+}
+
+#[test]
+fn a_claim_on_5_2_covers_only_what_the_catalog_maps() {
+    let story = told().unwrap();
+    let request = ExportRequest { framework: "cis-k8s-1.12".to_owned(), ..quarter().unwrap() };
+    let summary = story.export("out", &request).unwrap();
+    let blocked =
+        |id: &str| summary.requirements.iter().find(|one| one.id.id() == id).map(|one| one.blocked);
+    assert_eq!(blocked("5.2"), Some(2));
+    assert_eq!(blocked("5.2.2"), Some(2));
+    // hostPath and host namespaces are claimed by `CIS-5.2.x`, and nothing was refused for them.
+    for id in ["5.2.3", "5.2.4", "5.2.5", "5.2.11", "5.2.12"] {
+        assert_eq!(blocked(id), Some(0), "{id}");
+    }
+    assert_eq!(blocked("5.4.1"), Some(1));
+    assert!(story.verify("out").unwrap().holds());
+}
+
+#[test]
 fn a_changed_claim_is_found_out() {
     let story = told().unwrap();
     story.export("out", &quarter().unwrap()).unwrap();

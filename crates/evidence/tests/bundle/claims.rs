@@ -4,7 +4,7 @@ use proofstream_evidence::ExportRequest;
 use proptest::prelude::*;
 
 use super::ledger::{Outcome, Story, quarter};
-use super::words::{HARDENED, SECRETS, block, decision, finding, scan, stands_for};
+use super::words::{self, HARDENED, SECRETS, block, decision, finding, scan, stands_for};
 
 fn tell(story: &Story, what: u8, day: u8, name: &str) -> Outcome<()> {
     story.at(&format!("2026-{:02}-{:02}T00:00:00Z", 6 + day / 28, 1 + day % 28))?;
@@ -16,8 +16,8 @@ fn tell(story: &Story, what: u8, day: u8, name: &str) -> Outcome<()> {
             let mut body = block(policy, name, "p", 1)?;
             if what > 1 {
                 // Lists with the same member twice count a record once.
-                body["policies"] = serde_json::json!([policy, policy, name]);
-                body["enforcer"] = "pod-security".into();
+                words::set(&mut body, "policies", serde_json::json!([policy, policy, name]));
+                words::set(&mut body, "enforcer", "pod-security".into());
             }
             story.tell("audit-file/a", "block", &controls, &body)?;
         }

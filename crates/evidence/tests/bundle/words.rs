@@ -21,6 +21,13 @@ pub(crate) fn stands_for(policy: &str) -> Outcome<(Vec<String>, Vec<String>)> {
     ))
 }
 
+/// Sets a member of an object.
+pub(crate) fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}
+
 fn annotation(policy: &str) -> &'static str {
     if policy == HARDENED {
         "CIS-5.2.x, PCI-DSS-2, SOC2-CC6.1"
@@ -43,7 +50,7 @@ pub(crate) fn policy(name: &str, state: &str, action: &str) -> Outcome<Value> {
         "sha256": "00", "requirements": stands_for(name)?.1,
     });
     if state == "active" {
-        body["text"] = Value::String(text.to_string());
+        set(&mut body, "text", Value::String(text.to_string()));
     }
     Ok(body)
 }

@@ -298,3 +298,57 @@ fn check_path(path: &str) -> io::Result<()> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_written_once_replaced_listed_and_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::new(folder.path().join("a/b"));
+        assert_eq!(storage.list("").unwrap(), Vec::<String>::new());
+        assert_eq!(storage.read("x/y").unwrap(), None);
+        storage.write_new("x/y", b"one").unwrap();
+        let again = storage.write_new("x/y", b"two").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        storage.replace("x/y", b"three").unwrap();
+        storage.replace("z", b"four").unwrap();
+        assert_eq!(storage.read("x/y").unwrap().as_deref(), Some(&b"three"[..]));
+        // A path through a file names nothing.
+        assert_eq!(storage.read("z/y").unwrap(), None);
+        assert_eq!(storage.list("").unwrap(), ["x/y", "z"]);
+        assert_eq!(storage.list("x/").unwrap(), ["x/y"]);
+        storage.rename("x", "old/x").unwrap();
+        assert_eq!(storage.rename("x", "w").unwrap_err().kind(), io::ErrorKind::NotFound);
+        storage.remove("z").unwrap();
+        storage.remove("z").unwrap();
+        assert_eq!(storage.list("").unwrap(), ["old/x/y"]);
+        storage.write_new("x/y", b"anew").unwrap();
+    }
+
+    #[test]
+    fn paths_do_not_leave_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::new(folder.path());
+        for path in ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".tmp/x", "a\\b"] {
+            let error = storage.replace(path, b"x").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_private_is_the_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::private(folder.path().join("private"));
+        storage.replace("keys/log.key", b"secret").unwrap();
+        storage.open_append("wal/1.log").unwrap().append(b"record").unwrap();
+        for (path, mode) in
+            [("", 0o700), ("keys", 0o700), ("keys/log.key", 0o600), ("wal/1.log", 0o600)]
+        {
+            let metadata = std::fs::metadata(storage.root().join(path)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, mode, "{path}");
+        }
+    }
+}

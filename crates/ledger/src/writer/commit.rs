@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::options::{Event, Limits};
 use super::seal::{Job, Sealer};
 use super::shared::{Batch, Ending, SealPromise, Shared, Work};
-use super::ticket::{Appended, NotDurable};
+use super::ticket::Appended;
 use crate::record::{self, Parts};
 use crate::wal::{self, AppendFailure, Group, Log, Owner};
 
@@ -46,18 +46,29 @@ pub(super) struct Segment {
     not_before: Option<Duration>,
 }
 
+/// Tells everyone who waits that the thread has ended, even where it panicked.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.stop("it failed");
+    }
+}
+
 /// The writer is to end and cannot write what waits.
 struct GaveUp;
 
 impl Committer {
     /// Runs until the writer is to end, and whatever happens tells everyone who waits.
     pub(super) fn run(mut self) {
+        let farewell = Farewell(Arc::clone(&self.shared));
         let ending = self.work();
         let reason = match ending {
             Ok(()) => "it was closed",
             Err(GaveUp) => "the write-ahead log could not be written",
         };
         self.shared.stop(reason);
+        drop(farewell);
         for seal in self.segment.seals.drain(..) {
             seal.resolve(Err(reason.to_owned()));
         }
@@ -113,10 +124,7 @@ impl Committer {
     /// Writes a group until it is durable, then acknowledges it.
     fn commit(&mut self, mut batches: Vec<Batch>) -> Result<(), GaveUp> {
         let time = self.shared.options.clock.now();
-        let (group, failed) = self.compose(&mut batches, time);
-        for batch in failed {
-            batch.promise.resolve(Err(NotDurable));
-        }
+        let group = self.compose(&mut batches, time);
         if group.count() == 0 {
             return Ok(());
         }
@@ -129,12 +137,8 @@ impl Committer {
         } else {
             self.write(&mut group)
         };
-        if written.is_err() {
-            for batch in &batches {
-                batch.promise.resolve(Err(NotDurable));
-            }
-            return Err(GaveUp);
-        }
+        // Batches that are dropped unacknowledged say so.
+        written?;
         let mut seq = group.first();
         let firsts: Vec<u64> = batches
             .iter()
@@ -156,9 +160,8 @@ impl Committer {
     }
 
     /// The lines of a group. Batches that make no lines are taken out.
-    fn compose(&self, batches: &mut Vec<Batch>, time: crate::time::Time) -> (Group, Vec<Batch>) {
+    fn compose(&self, batches: &mut Vec<Batch>, time: crate::time::Time) -> Group {
         let mut group = Group::new(self.next_seq);
-        let mut failed = Vec::new();
         let mut whole = Vec::with_capacity(batches.len());
         for batch in batches.drain(..) {
             let lines: Result<Vec<_>, _> = (0_u64..)
@@ -179,18 +182,15 @@ impl Committer {
                 .collect();
             // INVARIANT: drafts were composed once with the longest numbers when they were taken
             // in, so this fails for none of them.
-            match lines {
-                Ok(lines) => {
-                    for line in &lines {
-                        group.push(line);
-                    }
-                    whole.push(batch);
+            if let Ok(lines) = lines {
+                for line in &lines {
+                    group.push(line);
                 }
-                Err(_) => failed.push(batch),
+                whole.push(batch);
             }
         }
         *batches = whole;
-        (group, failed)
+        group
     }
 
     fn write(&mut self, group: &mut Group) -> Result<(), GaveUp> {

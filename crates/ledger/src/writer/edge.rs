@@ -205,13 +205,53 @@ fn full_root(hashes: &[Hash]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Directory;
+    use crate::storage::AppendFile;
     use crate::tree;
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::sync::Mutex;
+
+    /// Files in memory: thousands of tiles on a real disk would take long.
+    #[derive(Default)]
+    struct Memory(Mutex<BTreeMap<String, Vec<u8>>>);
+
+    impl Storage for Memory {
+        fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+            Ok(self.0.lock().unwrap().get(path).cloned())
+        }
+
+        fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+            let files = self.0.lock().unwrap();
+            let below = format!("{prefix}/");
+            Ok(files.keys().filter(|path| path.starts_with(&below)).cloned().collect())
+        }
+
+        fn write_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+            self.replace(path, bytes)
+        }
+
+        fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+            self.0.lock().unwrap().insert(path.to_owned(), bytes.to_vec());
+            Ok(())
+        }
+
+        fn remove(&self, path: &str) -> io::Result<()> {
+            self.0.lock().unwrap().remove(path);
+            Ok(())
+        }
+
+        fn open_append(&self, _: &str) -> io::Result<Box<dyn AppendFile>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn lock(&self, _: &str) -> io::Result<Box<dyn Send>> {
+            Ok(Box::new(()))
+        }
+    }
 
     #[test]
     fn growing_and_loading_agree_with_a_tree_held_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Directory::new(folder.path());
+        let storage = Memory::default();
         let mut whole = tree::Tree::new();
         let mut edge = Edge::load(&storage, 0).unwrap();
         for number in 0..530_u64 {

@@ -70,6 +70,13 @@ pub(super) struct Batch {
     pub(super) promise: Arc<Promise>,
 }
 
+impl Drop for Batch {
+    /// Whatever becomes of it, whoever waits is told; after an acknowledgement this changes nothing.
+    fn drop(&mut self) {
+        self.promise.resolve(Err(NotDurable));
+    }
+}
+
 /// How the writer is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -369,9 +376,7 @@ impl Shared {
         let batches = std::mem::take(&mut admission.batches);
         let seals = std::mem::take(&mut admission.seals);
         drop(admission);
-        for batch in batches {
-            batch.promise.resolve(Err(NotDurable));
-        }
+        drop(batches);
         for seal in seals {
             seal.resolve(Err(reason.to_owned()));
         }

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     FailAt(u64),
     /// This operation and all after it fail: the process is as good as dead.
     DieAt(u64),
+    /// The next sync of a file whose path holds this fails.
+    SyncOf(&'static str),
     /// Everything that would need room fails.
     Full,
 }
@@ -120,9 +122,9 @@ impl Disk {
         {
             let state = self.0.lock().unwrap();
             let mut other = copy.0.lock().unwrap();
-            other.inodes = state.inodes.clone();
-            other.live = state.live.clone();
-            other.durable = state.live.clone();
+            other.inodes.clone_from(&state.inodes);
+            other.live.clone_from(&state.live);
+            other.durable.clone_from(&state.live);
         }
         copy
     }
@@ -154,8 +156,13 @@ impl State {
         if self.dead {
             return Err(io::Error::other("dead"));
         }
-        self.log.push(what());
+        let what = what();
+        self.log.push(what.clone());
         match self.fault {
+            Some(Fault::SyncOf(path)) if what.starts_with("sync /") && what.contains(path) => {
+                self.fault = None;
+                Err(io::Error::other("injected"))
+            }
             Some(Fault::FailAt(at)) if at == number => {
                 self.fault = None;
                 Err(io::Error::other("injected"))
@@ -361,13 +368,15 @@ impl RawFile for Open {
         let unsynced = std::mem::take(&mut inode.unsynced);
         match outcome {
             Ok(()) => {
-                unsynced.iter().for_each(|(at, bytes)| write(&mut inode.synced, *at, bytes));
+                for (at, bytes) in &unsynced {
+                    write(&mut inode.synced, *at, bytes);
+                }
                 Ok(())
             }
             // The pages are marked clean though they never reached the disk: no later sync brings
             // them back, and whether they can still be read depends on the file system.
             Err(error) => {
-                if state.operations % 2 == 0 {
+                if state.operations.is_multiple_of(2) {
                     let inode = &mut state.inodes[self.inode];
                     inode.data = inode.synced.clone();
                 }

@@ -1,10 +1,14 @@
 //! Every write, sync, create, rename and remove of a scripted run fails once, and the process dies
 //! once at each: no acknowledged record is lost or doubled, and what is left verifies.
 
-use proofstream_ledger::writer::{OpenError, Start, Writer};
+use std::sync::{Arc, Mutex};
+
+use proofstream_ledger::record::Envelope;
+use proofstream_ledger::verify;
+use proofstream_ledger::writer::{Begin, Event, OpenError, Start, Writer};
 
 use super::disk::{Disk, Fault};
-use super::harness::{Promised, append, check, open, settle};
+use super::harness::{Promised, append, check, ledger, open, options, settle, storage, verified};
 
 /// Opens, trying again: a fault that happens once may hit the opening itself.
 fn open_again(disk: &Disk) -> Option<Writer> {
@@ -13,7 +17,7 @@ fn open_again(disk: &Disk) -> Option<Writer> {
         match open(disk) {
             Ok((writer, _)) => return Some(writer),
             Err(error @ (OpenError::Storage { .. } | OpenError::First { .. })) => {
-                errors.push(error)
+                errors.push(error);
             }
             Err(error) => panic!("{error:?}"),
         }
@@ -129,6 +133,81 @@ fn the_process_dies_at_each_operation() {
             let name = format!("died at operation {at}, seed {seed}: {}", disk.operation(at));
             disk.crash(seed);
             aftermath(&disk, promised, &name);
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_the_file_and_what_it_lost_is_written_again() {
+    let disk = Disk::new();
+    let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let mut options = options(&disk);
+    let seen = Arc::clone(&events);
+    options.events = Arc::new(move |event: &Event| seen.lock().unwrap().push(event.clone()));
+    let (writer, _) = Writer::open(ledger(&disk), options).unwrap();
+    let source = writer.source("scan", Start::Resume).unwrap();
+    let mut promised = Promised::new();
+    assert!(settle(&disk, &source, append(&source, 0, 4), &mut promised));
+    let first = disk.paths("/data/private/wal/")[0].clone();
+    // The disk answers that it has failed, and when asked has lost what it had taken before.
+    disk.edit(&first, |bytes| bytes[56..].fill(0));
+    disk.set_fault(Some(Fault::SyncOf("/wal/")));
+    assert!(settle(&disk, &source, append(&source, 9, 2), &mut promised));
+    let said = events.lock().unwrap().clone();
+    assert!(matches!(&said[0], Event::LogFailed { path, sync: true, .. } if first.ends_with(path)));
+    // Two first records, the source's own, four of its records.
+    assert!(matches!(&said[1], Event::LogResumed { rewritten: 7, .. }), "{said:?}");
+    drop(writer);
+    disk.crash(0);
+    open(&disk).unwrap().0.close().unwrap();
+    check(&disk, &promised);
+    assert_eq!(verified(&disk).len(), 9);
+}
+
+#[test]
+fn a_new_log_is_begun_once_whenever_the_process_dies() {
+    let disk = Disk::new();
+    let mut promised = Promised::new();
+    let (writer, _) = open(&disk).unwrap();
+    let source = writer.source("scan", Start::Resume).unwrap();
+    assert!(settle(&disk, &source, append(&source, 0, 2), &mut promised));
+    writer.close().unwrap();
+    let backup = disk.copy();
+    let (writer, _) = open(&disk).unwrap();
+    writer.source("scan", Start::NewEpoch).unwrap();
+    writer.close().unwrap();
+    let guard = disk.paths("/guard/signed/")[0].clone();
+    let present = storage(&disk, "/guard").read(&guard["/guard/".len()..]).unwrap().unwrap();
+    backup.edit(&guard, |bytes| *bytes = present);
+
+    for at in 0.. {
+        let disk = backup.copy();
+        disk.set_fault(Some(Fault::DieAt(at)));
+        let mut renewed = options(&disk);
+        renewed.begin = Begin::NewLog;
+        let finished = Writer::open(ledger(&disk), renewed.clone()).is_ok();
+        let alive = !disk.is_dead();
+        disk.crash(at);
+        let writer = match open(&disk) {
+            Ok((writer, _)) => writer,
+            Err(OpenError::Behind { .. }) if !finished => {
+                Writer::open(ledger(&disk), renewed).unwrap().0
+            }
+            Err(error) => panic!("died at operation {at}: {error:?}"),
+        };
+        writer.close().unwrap();
+        let lines = verified(&disk);
+        let first = Envelope::parse(&lines[0]).unwrap();
+        assert!(first.body.contains("\"cause\":\"new-log\""), "died at {at}: {}", first.body);
+        let replaced = disk.paths("/data/ledger/replaced/");
+        let log = replaced.iter().find(|path| path.ends_with("log.pub")).unwrap();
+        let old = storage(&disk, log.strip_suffix("/log.pub").unwrap());
+        let report = verify::verify_ledger(&*old, &verify::Options::default()).unwrap();
+        assert!(report.holds(), "died at {at}: {}", report.to_text());
+        let logs = replaced.iter().filter(|path| path.ends_with("log.pub")).count();
+        assert_eq!(logs, 1, "died at {at}: one log was replaced");
+        if alive {
+            return;
         }
     }
 }

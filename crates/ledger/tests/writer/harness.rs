@@ -47,7 +47,7 @@ pub(crate) fn options(disk: &Disk) -> WriterOptions {
         WriterOptions::new(CLUSTER, storage(disk, "/data/private"), storage(disk, "/guard"));
     options.clock = Arc::new(StepClock(AtomicI64::new(0), Instant::now()));
     options.limits =
-        Limits { seal_after: Duration::from_secs(3600), segment_records: 40, ..Limits::default() };
+        Limits { seal_after: Duration::from_hours(1), segment_records: 40, ..Limits::default() };
     options
 }
 

@@ -46,7 +46,7 @@ fn child() {
                     });
                     let ticket = source.append(drafts.collect()).unwrap();
                     assert_eq!(ticket.first_source_seq(), number);
-                    ticket.wait(Duration::from_secs(60)).unwrap().unwrap();
+                    ticket.wait(Duration::from_mins(1)).unwrap().unwrap();
                     number += count;
                     // One write: a kill leaves no half of a line that could be read as another.
                     let said = format!("acknowledged {thread} {number}\n");
@@ -109,9 +109,9 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         child.kill().unwrap();
         child.wait().unwrap();
         reader.join().unwrap();
-        lines.try_iter().for_each(|line| {
+        for line in lines.try_iter() {
             note(&line);
-        });
+        }
     }
     println!("{KILLS} kills in {:?}: {acknowledged:?}", started.elapsed());
     open(folder.path()).close().unwrap();

@@ -61,10 +61,10 @@ pub struct Event<'a> {
     /// The client's word but for the last.
     #[serde(borrow, rename = "sourceIPs")]
     pub source_ips: Vec<Text<'a>>,
-    /// The request's body (levels Request and RequestResponse).
+    /// The request's body (levels `Request` and `RequestResponse`).
     #[serde(borrow)]
     pub request_object: Option<&'a RawValue>,
-    /// The response's body (level RequestResponse).
+    /// The response's body (level `RequestResponse`).
     #[serde(borrow)]
     pub response_object: Option<&'a RawValue>,
 }

@@ -76,10 +76,13 @@ pub struct Tail {
     poll: Duration,
 }
 
+/// The reader, and what it said.
+type Look = (Box<Reader>, Result<Vec<Tailed>, TailError>);
+
 #[derive(Debug)]
 enum State {
     Idle(Box<Reader>),
-    Reading(JoinHandle<(Box<Reader>, Result<Vec<Tailed>, TailError>)>),
+    Reading(JoinHandle<Look>),
     /// The reading thread panicked or the runtime is going down.
     Lost,
 }
@@ -146,16 +149,12 @@ impl Tail {
             source: std::io::Error::other("the reading thread is gone"),
         };
         let State::Reading(handle) = &mut self.state else { return Err(lost()) };
-        match handle.await {
-            Ok((reader, items)) => {
-                self.state = State::Idle(reader);
-                items
-            }
-            Err(_) => {
-                self.state = State::Lost;
-                Err(lost())
-            }
-        }
+        let Ok((reader, items)) = handle.await else {
+            self.state = State::Lost;
+            return Err(lost());
+        };
+        self.state = State::Idle(reader);
+        items
     }
 }
 

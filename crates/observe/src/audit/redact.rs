@@ -38,7 +38,9 @@ pub fn event(bytes: &[u8], event: &Event<'_>, limit: usize) -> Result<Redacted, 
     };
     let whole = if removed.is_empty() { bytes.to_vec() } else { serde_json::to_vec(&value)? };
     if let Some(fields) = value.as_object_mut() {
-        BODIES.iter().for_each(|name| drop(fields.remove(*name)));
+        for name in BODIES {
+            fields.remove(name);
+        }
     }
     let mut line = serde_json::to_vec(&value)?;
     if escaped_length(&line) > limit {

@@ -75,8 +75,9 @@ impl<'a> Data<'a> {
     /// Number of elements of a list.
     pub(crate) fn list_length(&self) -> Option<usize> {
         match self {
-            Self::Borrowed(Value::Array(items)) => Some(items.len()),
-            Self::Owned(Value::Array(items)) => Some(items.len()),
+            Self::Borrowed(Value::Array(items)) | Self::Owned(Value::Array(items)) => {
+                Some(items.len())
+            }
             Self::List(items) => Some(items.len()),
             _ => None,
         }

@@ -17,7 +17,7 @@ pub(crate) struct Interpreter {
 }
 
 /// Steps that one judgement may take: elements visited, bytes made.
-const MAX_STEPS: usize = 20_000_000;
+const MAX_STEPS: usize = 5_000_000;
 
 impl Interpreter {
     pub(crate) fn new(now: Timestamp, seed: u64) -> Self {

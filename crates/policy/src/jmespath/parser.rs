@@ -57,7 +57,41 @@ fn describe(token: &Token) -> String {
         Token::Name(name) | Token::QuotedName(name) => format!("name `{name}`"),
         Token::Literal(value) => format!("literal `{value}`"),
         Token::Number(number) => format!("number `{number}`"),
-        other => format!("{other:?}").to_lowercase(),
+        other => format!("`{}`", sign(other)),
+    }
+}
+
+/// A token as it is written.
+fn sign(token: &Token) -> &'static str {
+    match token {
+        Token::Dot => ".",
+        Token::Star => "*",
+        Token::Flatten => "[]",
+        Token::Filter => "[?",
+        Token::LeftBracket => "[",
+        Token::RightBracket => "]",
+        Token::LeftBrace => "{",
+        Token::RightBrace => "}",
+        Token::LeftParenthesis => "(",
+        Token::RightParenthesis => ")",
+        Token::Comma => ",",
+        Token::Colon => ":",
+        Token::Pipe => "|",
+        Token::Or => "||",
+        Token::And => "&&",
+        Token::Not => "!",
+        Token::Reference => "&",
+        Token::Current => "@",
+        Token::Equal => "==",
+        Token::NotEqual => "!=",
+        Token::Less => "<",
+        Token::LessOrEqual => "<=",
+        Token::Greater => ">",
+        Token::GreaterOrEqual => ">=",
+        Token::Name(_) | Token::QuotedName(_) => "name",
+        Token::Literal(_) => "literal",
+        Token::Number(_) => "number",
+        Token::End => "end",
     }
 }
 
@@ -308,13 +342,11 @@ impl Parser<'_> {
         let mut items = Vec::new();
         loop {
             items.push(self.expression(0)?);
-            match self.peek() {
-                Token::Comma => self.position += 1,
-                _ => {
-                    self.expect(&Token::RightBracket)?;
-                    return Ok(Ast::List(items));
-                }
+            if *self.peek() != Token::Comma {
+                self.expect(&Token::RightBracket)?;
+                return Ok(Ast::List(items));
             }
+            self.position += 1;
         }
     }
 
@@ -330,13 +362,11 @@ impl Parser<'_> {
             };
             self.expect(&Token::Colon)?;
             entries.push((name, self.expression(0)?));
-            match self.peek() {
-                Token::Comma => self.position += 1,
-                _ => {
-                    self.expect(&Token::RightBrace)?;
-                    return Ok(Ast::Object(entries));
-                }
+            if *self.peek() != Token::Comma {
+                self.expect(&Token::RightBrace)?;
+                return Ok(Ast::Object(entries));
             }
+            self.position += 1;
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Anchor {
 impl Anchor {
     /// Whether the absence of the key from the whole object turns a mismatch into an error.
     pub(super) fn is_counted(self) -> bool {
-        matches!(self, Self::Condition | Self::Existence | Self::Negation)
+        matches!(self, Self::Condition | Self::Existence)
     }
 }
 

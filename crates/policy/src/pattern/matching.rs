@@ -81,6 +81,10 @@ impl Pattern {
     }
 }
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "errors travel boxed so that results stay small"
+)]
 impl<'m> Mismatch<'m> {
     fn new(kind: Kind, reason: Reason<'m>) -> Box<Self> {
         Box::new(Self { kind, segments: Vec::new(), reason })
@@ -121,6 +125,10 @@ impl<'m> Mismatch<'m> {
 
     fn reason(&self) -> String {
         match &self.reason {
+            Reason::Type { wanted, found: "null" } => format!("is missing, expected {wanted}"),
+            Reason::Value { wanted, found: Value::Null } => {
+                format!("is missing, expected `{wanted}`")
+            }
             Reason::Type { wanted, found } => format!("expected {wanted}, found {found}"),
             Reason::Value { wanted, found } => {
                 format!("`{}` does not match `{wanted}`", shortened(found))

@@ -1,3 +1,11 @@
+//! What anchors decide, and that no pattern panics.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "the tables are long and their values made in place"
+)]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

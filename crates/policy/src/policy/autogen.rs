@@ -191,11 +191,7 @@ fn wrap(pattern: &mut Value, keys: &[&str]) {
 /// Rewrites what expressions read of the pod to what they read of its template.
 fn rewrite(value: &mut Value, template: Template) {
     match value {
-        Value::String(text) => {
-            if text.contains("request.o") {
-                *text = rewritten(text, template);
-            }
-        }
+        Value::String(text) if text.contains("request.o") => *text = rewritten(text, template),
         Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, template)),
         Value::Object(members) => members.values_mut().for_each(|member| rewrite(member, template)),
         _ => {}

@@ -190,13 +190,11 @@ fn one_of<T: Copy>(
     words: &[(&str, T)],
 ) -> Result<Option<T>, ParseError> {
     let Some(word) = fields.text(name)? else { return Ok(None) };
-    match words.iter().find(|(known, _)| *known == word) {
-        Some((_, value)) => Ok(Some(*value)),
-        None => {
-            let hint = spelling::hint(word, words.iter().map(|(known, _)| *known));
-            Err(fields.error(name, format!("unknown value `{word}`{hint}")))
-        }
-    }
+    let known = words.iter().find(|(known, _)| *known == word);
+    known.map(|(_, value)| Some(*value)).ok_or_else(|| {
+        let hint = spelling::hint(word, words.iter().map(|(known, _)| *known));
+        fields.error(name, format!("unknown value `{word}`{hint}"))
+    })
 }
 
 fn mode(fields: &Fields<'_>, name: &str) -> Result<Option<Mode>, ParseError> {
@@ -318,10 +316,8 @@ fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError>
     let path = rule_fields.path("validate");
     let value = rule_fields.get("validate").unwrap_or(&Value::Null);
     let fields = Fields::new(value, &path, &VALIDATE_FIELDS)?;
-    made.mode = match mode(&fields, "failureAction")? {
-        Some(mode) => Some(mode),
-        None => mode(&fields, "validationFailureAction")?,
-    };
+    let older = mode(&fields, "validationFailureAction")?;
+    made.mode = mode(&fields, "failureAction")?.or(older);
     made.overrides = overrides(&fields, "failureActionOverrides")?;
     made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
     for (name, what) in [

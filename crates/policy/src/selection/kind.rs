@@ -79,13 +79,11 @@ impl KindSelector {
     pub(super) fn matches(&self, target: &Target<'_>) -> bool {
         let request = target.request;
         let subresource = request.subresource.as_deref().unwrap_or_default();
-        let (kind, group, version) = match &target.kind {
-            Some(parent) => (parent.kind, parent.group, parent.version),
-            None => {
-                let kind = &request.kind;
-                (kind.kind.as_str(), kind.group.as_str(), kind.version.as_str())
-            }
-        };
+        let own = &request.kind;
+        let (kind, group, version) = target.kind.as_ref().map_or_else(
+            || (own.kind.as_str(), own.group.as_str(), own.version.as_str()),
+            |parent| (parent.kind, parent.group, parent.version),
+        );
         self.kind.matches(kind)
             && self.group.matches(group)
             && self.version.matches(version)

@@ -1,6 +1,8 @@
 //! Label selectors, with globs in keys and values as the field allows.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
 
 use crate::error::ParseError;
 use crate::fields::Fields;
@@ -36,6 +38,35 @@ const OPERATORS: [(&str, Operator); 4] = [
     ("DoesNotExist", Operator::DoesNotExist),
 ];
 
+/// Labels, wherever they are kept; missing ones are none.
+pub(crate) trait Labels {
+    /// The value of a label.
+    fn label(&self, key: &str) -> Option<&str>;
+    /// Whether some label fits.
+    fn any(&self, fits: &dyn Fn(&str, &str) -> bool) -> bool;
+}
+
+impl Labels for Option<&Map<String, Value>> {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.as_ref()?.get(key)?.as_str()
+    }
+
+    fn any(&self, fits: &dyn Fn(&str, &str) -> bool) -> bool {
+        let mut labels = self.iter().flat_map(|labels| labels.iter());
+        labels.any(|(key, value)| value.as_str().is_some_and(|value| fits(key, value)))
+    }
+}
+
+impl Labels for Option<&BTreeMap<String, String>> {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.as_ref()?.get(key).map(String::as_str)
+    }
+
+    fn any(&self, fits: &dyn Fn(&str, &str) -> bool) -> bool {
+        self.iter().flat_map(|labels| labels.iter()).any(|(key, value)| fits(key, value))
+    }
+}
+
 impl LabelSelector {
     pub(crate) fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
         let fields = Fields::new(value, path, &["matchLabels", "matchExpressions"])?;
@@ -65,20 +96,14 @@ impl LabelSelector {
         Ok(Self { labels, expressions })
     }
 
-    /// Whether labels fit, given a look-up by key and all keys.
-    pub(crate) fn matches<'l, K: AsRef<str> + 'l>(
-        &self,
-        get: impl Fn(&str) -> Option<&'l str>,
-        keys: Option<impl Iterator<Item = K> + Clone>,
-    ) -> bool {
+    /// Whether labels fit.
+    pub(crate) fn matches(&self, labels: &impl Labels) -> bool {
+        let get = |key: &str| labels.label(key);
         let label_fits = |(key, value): &(Wildcard, Wildcard)| {
             if key.is_literal() {
                 return get(key.as_str()).is_some_and(|found| value.matches(found));
             }
-            keys.clone().into_iter().flatten().any(|found| {
-                key.matches(found.as_ref())
-                    && get(found.as_ref()).is_some_and(|found| value.matches(found))
-            })
+            labels.any(&|found_key, found| key.matches(found_key) && value.matches(found))
         };
         self.labels.iter().all(label_fits)
             && self.expressions.iter().all(|expression| {

@@ -46,7 +46,9 @@ impl Index {
                 // Under `all` every filter must fit, so the first that names kinds is enough.
                 match &rule.selection {
                     Selection::Any(filters) => {
-                        filters.iter().for_each(|filter| index.add(filter, place, confined));
+                        for filter in filters {
+                            index.add(filter, place, confined);
+                        }
                     }
                     Selection::All(filters) => {
                         let narrowing = filters.iter().find(|filter| !filter.kinds.is_empty());

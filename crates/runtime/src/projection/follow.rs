@@ -33,6 +33,22 @@ pub enum FollowError {
     },
 }
 
+/// Applies everything that is durable now.
+pub fn catch_up(projection: &Projection, writer: &Writer) -> Result<(), FollowError> {
+    projection.belong_to(&writer.origin())?;
+    let end = writer.durable_end();
+    let mut observer = writer.observe(projection.next_seq()?);
+    while observer.position() < end {
+        match observer.next(PATIENCE) {
+            Ok(Some(observed)) => projection.apply(&records(&observed)?)?,
+            Ok(None) => {}
+            Err(ObserveError::Ended) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Applies what is in the ledger and what comes, until `stop` is set or the writer ends; `applied`
 /// tells the number of the next record after each step. Blocks: give it a thread of its own.
 pub fn follow(
@@ -41,7 +57,7 @@ pub fn follow(
     applied: &watch::Sender<u64>,
     stop: &Arc<AtomicBool>,
 ) -> Result<(), FollowError> {
-    projection.belong_to(&writer.origin())?;
+    catch_up(projection, writer)?;
     let mut observer = writer.observe(projection.next_seq()?);
     while !stop.load(Ordering::Relaxed) {
         match observer.next(PATIENCE) {

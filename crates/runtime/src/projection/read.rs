@@ -199,6 +199,21 @@ impl Projection {
     }
 }
 
+impl Projection {
+    /// Every finding that is open.
+    pub fn open_findings(&self) -> Result<Vec<FindingBody>, ProjectionError> {
+        let store = self.reader();
+        let rows = newest(&store, "findings", u32::MAX, |_, _, finding| finding)?;
+        Ok(rows)
+    }
+
+    /// Policies as they were last recorded.
+    pub fn policies(&self) -> Result<Vec<PolicyBody>, ProjectionError> {
+        let rows = policies(&self.reader(), "")?;
+        Ok(rows.into_iter().map(|row| row.policy).collect())
+    }
+}
+
 fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }

@@ -156,8 +156,8 @@ impl Default for Config {
 impl Config {
     /// Reads a file. Relative paths in it are relative to its folder.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = fs::read(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let bytes =
+            fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = Self::default();
         if let Some(document) = manifest::documents(&bytes, &path.display().to_string()).next() {
             config = serde_json::from_value(document?.value).map_err(|error| {
@@ -197,7 +197,10 @@ impl Config {
             return wrong("webhook", "`url` and `service` exclude each other".to_owned());
         }
         if self.namespace == "kube-system" {
-            return wrong("namespace", "not `kube-system`: give Proofstream one of its own".to_owned());
+            return wrong(
+                "namespace",
+                "not `kube-system`: give Proofstream one of its own".to_owned(),
+            );
         }
         Ok(())
     }
@@ -284,7 +287,8 @@ mod tests {
         let path = folder.path().join("proofstream.yaml");
         fs::write(&path, text).unwrap();
         Config::read(&path).map(|mut config| {
-            config.data = config.data.strip_prefix(folder.path()).unwrap_or(&config.data).to_owned();
+            config.data =
+                config.data.strip_prefix(folder.path()).unwrap_or(&config.data).to_owned();
             config
         })
     }
@@ -307,7 +311,9 @@ mod tests {
     fn names_what_is_wrong() {
         let error = |text: &str| read(text).unwrap_err().to_string();
         assert!(error("dta: x\n").contains("unknown field `dta`"));
-        assert!(error("enforcers: {Pod: proofstream}\n").contains("`Pod` is none of ClusterPolicy"));
+        assert!(
+            error("enforcers: {Pod: proofstream}\n").contains("`Pod` is none of ClusterPolicy")
+        );
         assert!(error("webhook: {url: 'http://x'}\n").contains("`http://x`"));
         assert!(error("a: [\n").contains("proofstream.yaml"));
         assert_eq!(host("https://[::1]:9443/x"), Some("::1"));

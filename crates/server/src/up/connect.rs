@@ -50,9 +50,9 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String
                 .await
                 .map_err(|error| wrong(chain(&error)))?
         }
-        None => kube::Config::infer()
-            .await
-            .map_err(|error| ConnectError::Nowhere(chain(&error)))?,
+        None => {
+            kube::Config::infer().await.map_err(|error| ConnectError::Nowhere(chain(&error)))?
+        }
     };
     config.connect_timeout = Some(CONNECT);
     let server = config.cluster_url.to_string();

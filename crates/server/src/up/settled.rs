@@ -1,20 +1,15 @@
 //! What an earlier start settled or recorded, and this one must know.
 
 use std::fs;
-use std::path::Path;
 
 use kube::Client;
-use proofstream_model::{PolicyBody, Timestamp};
 use proofstream_runtime::enforcers::Enforcers;
-use proofstream_runtime::projection::Projection;
 use proofstream_runtime::recorder::Recorder;
 
 use super::{Config, ConnectError, UpError};
 use crate::private_file;
 
 const ENFORCERS: &str = "enforcers.json";
-/// The projection's file in the data folder.
-pub(super) const PROJECTION: &str = "projection.sqlite";
 
 /// Settles who enforces which kind: the configuration, what an earlier start settled, or what the API
 /// server shows now, in this order. What is new is recorded, and kept for later starts.
@@ -30,11 +25,9 @@ pub(super) async fn enforcers(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Enforcers::default(),
         Err(error) => return Err(wrong(error)),
     };
-    let proposed = Enforcers::propose(client).await.map_err(|error| {
-        ConnectError::Unreachable {
-            server: "the API server's webhook configurations".to_owned(),
-            reason: error.to_string(),
-        }
+    let proposed = Enforcers::propose(client).await.map_err(|error| ConnectError::Unreachable {
+        server: "the API server's webhook configurations".to_owned(),
+        reason: error.to_string(),
     })?;
     let (settled, reasons) = Enforcers::settle(&config.enforcers(), &before, &proposed);
     for (kind, enforcer) in proposed.iter() {
@@ -52,19 +45,4 @@ pub(super) async fn enforcers(
         private_file::write(&path, &bytes).map_err(wrong)?;
     }
     Ok(settled)
-}
-
-/// What the ledger last said of each policy, as far as the projection has it; nothing where there is
-/// none.
-pub(super) fn previous_policies(data: &Path, now: Timestamp) -> Vec<PolicyBody> {
-    let path = data.join(PROJECTION);
-    if !path.exists() {
-        return Vec::new();
-    }
-    let read = Projection::open(&path).and_then(|projection| projection.overview(now, 0));
-    let policies = read.map(|known| known.policies.into_iter().map(|row| row.policy).collect());
-    policies.unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was in force before is not known");
-        Vec::new()
-    })
 }

@@ -77,9 +77,14 @@ fn sample(size: Option<u32>, seed: Option<String>) -> Result<Option<Sample>, Con
     }
 }
 
-/// The folder as a tar archive, in the order of its paths, with nothing of this machine in it.
-fn archive(folder: &std::path::Path, out: &mut dyn Write) -> io::Result<()> {
+/// A tar archive: `summary.json`, then the folder as `bundle/…` in the order of its paths, with
+/// nothing of this machine in it.
+fn archive(summary: &[u8], folder: &std::path::Path, out: &mut dyn Write) -> io::Result<()> {
     let mut builder = tar::Builder::new(out);
+    let mut header = tar::Header::new_ustar();
+    header.set_size(summary.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "summary.json", summary)?;
     builder.mode(tar::HeaderMode::Deterministic);
     builder.follow_symlinks(false);
     let mut waiting = vec![folder.to_owned()];
@@ -97,7 +102,7 @@ fn archive(folder: &std::path::Path, out: &mut dyn Write) -> io::Result<()> {
     files.sort();
     for file in files {
         let name = file.strip_prefix(folder).map_err(io::Error::other)?;
-        builder.append_path_with_name(&file, name)?;
+        builder.append_path_with_name(&file, std::path::Path::new("bundle").join(name))?;
     }
     builder.finish()
 }
@@ -229,15 +234,16 @@ impl Console for LiveConsole {
                 }
             })?;
         sink.publish().map_err(failed)?;
-        archive(&place, out).map_err(failed)?;
         let entry = Entry::new(&summary.record, Vec::new()).map_err(failed)?;
         let ticket = self.0.exports.record(&[entry]).map_err(failed)?;
         match ticket.wait(DURABLE_WITHIN) {
-            Some(Ok(_)) => Ok(()),
+            Some(Ok(_)) => {}
             Some(Err(_)) | None => {
-                Err(ConsoleError::Failed("the record of the export is not durable".into()))
+                return Err(ConsoleError::Failed("the record of the export is not durable".into()));
             }
         }
+        let summary = serde_json::to_vec(&summary).map_err(failed)?;
+        archive(&summary, &place, out).map_err(failed)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -36,7 +36,7 @@ Exits with 1 if any rule fails, 2 for input that cannot be used, 3 if a rule cou
 Examples:
   proofstream policy apply policies/ --resource deploy.yaml
   kubectl get pods -A -o yaml | proofstream policy apply policies/ --resource -")]
-pub(super) struct Apply {
+pub(crate) struct Apply {
     /// Policies: files, or folders of them.
     #[arg(required = true, value_name = "POLICY")]
     policies: Vec<PathBuf>,

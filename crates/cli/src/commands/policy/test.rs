@@ -1,6 +1,6 @@
 //! `proofstream policy test`: the tests that policies come with.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,7 +22,7 @@ use crate::offline::report::counted;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exits with 1 if an expectation does not hold, 2 for tests that cannot be read, 3 if some were not run.")]
-pub(super) struct Test {
+pub(crate) struct Test {
     /// Folders to look in for kyverno-test.yaml, or test files.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -85,7 +85,7 @@ fn table(report: &Report, all: bool, console: &mut Console) -> io::Result<()> {
     let (hold, fail) = (summary.hold, summary.fail);
     write!(console.out(), "{total} in {files}: {hold} hold, {fail} do not")?;
     if summary.unsupported > 0 {
-        write!(console.out(), ", {} were not run", summary.unsupported)?;
+        write!(console.out(), ", {} not run", summary.unsupported)?;
     }
     writeln!(console.out())
 }

@@ -1,3 +1,5 @@
+//! Refusals, made up and real, and what must not pass for one.
+
 use super::*;
 use serde_json::json;
 

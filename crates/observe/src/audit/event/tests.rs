@@ -1,3 +1,5 @@
+//! What is read of an event, and what makes two copies one.
+
 use super::*;
 
 fn event(json: &str) -> Event<'_> {

@@ -67,7 +67,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 // === impl Annotations ===
 
-impl<'a> Annotations<'a> {
+impl Annotations<'_> {
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)

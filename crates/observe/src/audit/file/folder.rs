@@ -63,10 +63,11 @@ fn look(path: PathBuf) -> io::Result<Option<Rotated>> {
     }
     let text = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let text = text.unwrap_or_default();
-    let compressed = text.ends_with(".gz");
+    let plain = text.strip_suffix(".gz");
+    let compressed = plain.is_some();
     let head = if compressed { None } else { Head::read(&file)? };
     let written = metadata.mtime().saturating_mul(1_000_000) + metadata.mtime_nsec() / 1000;
-    let name = text.strip_suffix(".gz").unwrap_or(&text).to_owned();
+    let name = plain.unwrap_or(&text).to_owned();
     let until = stamp(&name).map_or(written, |stamped| {
         // The name has milliseconds; the last write, if it is in the same one, is more exact.
         if stamped.abs_diff(written) < 1000 { written } else { stamped }

@@ -34,7 +34,7 @@ pub(super) enum End {
     /// There is more.
     More,
     /// Every line that has its newline was read; `rest` bytes follow.
-    End { rest: u64 },
+    Reached { rest: u64 },
     /// The file is no longer the one that was opened, or is shorter than what was read of it.
     Cut,
 }
@@ -102,7 +102,7 @@ impl Open {
             return Ok(End::Cut);
         }
         if before <= self.scanned {
-            return self.checked(End::End { rest: before - self.offset });
+            return self.checked(End::Reached { rest: before - self.offset });
         }
         if self.scanned - self.offset > options.line_limit as u64 {
             return self.skip(path, items);
@@ -116,12 +116,12 @@ impl Open {
         }
         let Some(head) = self.head else {
             self.scanned = end;
-            return Ok(End::End { rest: end - self.offset });
+            return Ok(End::Reached { rest: end - self.offset });
         };
         let id = FileId { path: path.to_owned(), inode: self.inode, head }.to_string();
         self.split(&id, &chunk, options, items);
         Ok(if self.scanned == end && end >= before {
-            End::End { rest: end - self.offset }
+            End::Reached { rest: end - self.offset }
         } else {
             End::More
         })

@@ -90,7 +90,7 @@ impl Reader {
             if current.head.is_none() && current.learn()? && self.queue.is_empty() {
                 // It had no line when it was opened: it may have been copied and cut since.
                 let files = folder::rotated(&self.options.path)?;
-                self.enlist(&files, false, items)?;
+                self.enlist(&files, Before::Unknown, items)?;
                 self.queue.extend(self.current.take());
                 continue;
             }
@@ -100,13 +100,13 @@ impl Reader {
                     return Ok(());
                 }
                 End::Cut => return self.cut(items),
-                End::End { .. } if self.queue.is_empty() => return Ok(()),
+                End::Reached { .. } if self.queue.is_empty() => return Ok(()),
                 // Whoever had the newest of the rotated files open may be about to finish a line.
-                End::End { rest } if !self.settled && (rest > 0 || self.queue.len() == 1) => {
+                End::Reached { rest } if !self.settled && (rest > 0 || self.queue.len() == 1) => {
                     self.settled = true;
                     return Ok(());
                 }
-                End::End { .. } => {
+                End::Reached { .. } => {
                     items.extend(current.take_rest(&self.path, self.options.line_limit)?);
                     self.finish();
                 }
@@ -149,7 +149,7 @@ impl Reader {
         let (older, newer) = files.split_at(newer.min(files.len()));
         self.done.extend(older.iter().filter_map(|file| file.head));
         self.listed = older.iter().map(|file| file.name.clone()).collect();
-        self.enlist(newer, false, items)
+        self.enlist(newer, Before::Unknown, items)
     }
 
     /// Opens the file in which an earlier run stopped, whatever its name is now.
@@ -192,7 +192,7 @@ impl Reader {
             return Ok(());
         }
         let files = folder::rotated(&self.options.path)?;
-        self.enlist(&files, self.live.is_some(), items)?;
+        self.enlist(&files, Before::Held, items)?;
         self.forget(&files);
         if self.queue.len() >= HELD {
             return Ok(());
@@ -220,10 +220,16 @@ impl Reader {
         }
     }
 
-    /// Queues those of `files` (oldest first) that are new. `held`: the file that was live before
-    /// is held open, so that the first compressed one that is new may be that one.
-    fn enlist(&mut self, files: &[Rotated], held: bool, items: &mut Vec<Tailed>) -> io::Result<()> {
-        let live = self.live.filter(|_| held);
+    /// Queues those of `files` (oldest first) that are new. With
+    /// `Before::Held` the file that was live before is held open, so that the first compressed one
+    /// that is new may be that one.
+    fn enlist(
+        &mut self,
+        files: &[Rotated],
+        before: Before,
+        items: &mut Vec<Tailed>,
+    ) -> io::Result<()> {
+        let live = self.live.filter(|_| before == Before::Held);
         // One compressed file that is new is the one that is held open, if that has no name now.
         let mut excused = live.is_some_and(|(device, inode)| {
             !files.iter().any(|file| (file.device, file.inode) == (device, inode))
@@ -299,7 +305,7 @@ impl Reader {
         // The same inode holds a new file now; what was copied away in between comes first.
         self.done.extend(lost.head);
         self.live = None;
-        self.enlist(&files, false, items)
+        self.enlist(&files, Before::Unknown, items)
     }
 
     fn look(&self) -> io::Result<Option<(u64, u64)>> {
@@ -323,4 +329,11 @@ impl Reader {
 enum Found {
     Rotated(usize),
     Live,
+}
+
+/// Whether the file that was live before is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Held,
+    Unknown,
 }

@@ -1,3 +1,5 @@
+//! Every line once, in order, whatever happens to the files.
+
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;

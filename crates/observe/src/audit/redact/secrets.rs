@@ -72,7 +72,9 @@ fn walk(value: &mut Value, path: &str, depth: usize, removed: &mut BTreeSet<Stri
     match value {
         Value::Array(items) => {
             let path = format!("{path}[*]");
-            items.iter_mut().for_each(|item| walk(item, &path, depth - 1, removed));
+            for item in items {
+                walk(item, &path, depth - 1, removed);
+            }
         }
         Value::Object(fields) => {
             match fields.get("kind").and_then(Value::as_str).unwrap_or_default() {
@@ -92,7 +94,7 @@ fn walk(value: &mut Value, path: &str, depth: usize, removed: &mut BTreeSet<Stri
     }
 }
 
-/// The items of a SecretList do not name their kind.
+/// The items of a `SecretList` do not name their kind.
 fn items(fields: &mut Map<String, Value>, path: &str, removed: &mut BTreeSet<String>) {
     let Some(Value::Array(items)) = fields.get_mut("items") else { return };
     let path = format!("{path}.items[*]");
@@ -149,8 +151,8 @@ fn applied(fields: &mut Map<String, Value>, path: &str, removed: &mut BTreeSet<S
 }
 
 /// The values of a JSON patch of a secret; its operations and paths stay.
-fn redact_json_patch(patch: &mut [Value], path: &str, removed: &mut BTreeSet<String>) {
-    for operation in patch {
+fn redact_json_patch(operations: &mut [Value], path: &str, removed: &mut BTreeSet<String>) {
+    for operation in operations {
         match operation {
             Value::Object(fields) => {
                 if fields.remove("value").is_some() {

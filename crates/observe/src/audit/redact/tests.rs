@@ -1,3 +1,5 @@
+//! No secret stays, and nothing else goes.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -164,7 +164,7 @@ fn by<'a>(
     ranked(list, |element| Rank::of(&interpreter.forgiving(ast, element)?))
 }
 
-fn extreme<'a>(ranked: Vec<(Rank, Data<'a>)>, wanted: Ordering) -> Data<'a> {
+fn extreme(ranked: Vec<(Rank, Data<'_>)>, wanted: Ordering) -> Data<'_> {
     let best = ranked
         .into_iter()
         .reduce(|best, next| if next.0.compare(&best.0) == wanted { next } else { best });
@@ -189,7 +189,7 @@ fn min_by<'a>(interpreter: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Dat
     Ok(extreme(by(interpreter, arguments)?, Ordering::Less))
 }
 
-fn sorted<'a>(mut ranked: Vec<(Rank, Data<'a>)>) -> Data<'a> {
+fn sorted(mut ranked: Vec<(Rank, Data<'_>)>) -> Data<'_> {
     ranked.sort_by(|left, right| left.0.compare(&right.0));
     Data::List(ranked.into_iter().map(|(_, element)| element).collect())
 }
@@ -213,6 +213,7 @@ fn merge<'a>(interpreter: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data
     Ok(Data::Owned(Value::Object(merged)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the table's signature")]
 fn not_null<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
     Ok(arguments.into_iter().find(|argument| !argument.is_null()).unwrap_or(Data::NULL))
 }

@@ -109,7 +109,18 @@ fn scaled(operand: Operand, factor: f64) -> Result<Operand, Failure> {
 
 fn pair(arguments: Vec<Data<'_>>) -> Result<(Operand, Operand), Failure> {
     let [left, right] = take(arguments)?;
-    Ok((Operand::of(&left)?, Operand::of(&right)?))
+    let operands = (Operand::of(&left)?, Operand::of(&right)?);
+    // `30m` alone is an amount; beside `1h` it is half an hour.
+    let duration = |data: &Data<'_>| data.as_str().and_then(Duration::parse).map(Operand::Duration);
+    Ok(match operands {
+        (Operand::Duration(_), Operand::Quantity(_)) => {
+            (operands.0, duration(&right).unwrap_or(operands.1))
+        }
+        (Operand::Quantity(_), Operand::Duration(_)) => {
+            (duration(&left).unwrap_or(operands.0), operands.1)
+        }
+        _ => operands,
+    })
 }
 
 fn abs<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
@@ -177,9 +188,12 @@ fn divide<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Fai
     let zero = || Failure::invalid("division by zero");
     let (left, right) = pair(arguments)?;
     let made = match (left, right) {
-        (_, Operand::Number(0.0))
-        | (_, Operand::Quantity(Quantity { nano: 0, .. }))
-        | (_, Operand::Duration(Duration(0))) => return Err(zero()),
+        (
+            _,
+            Operand::Number(0.0)
+            | Operand::Quantity(Quantity { nano: 0, .. })
+            | Operand::Duration(Duration(0)),
+        ) => return Err(zero()),
         (Operand::Number(left), Operand::Number(right)) => Operand::Number(left / right),
         (Operand::Quantity(left), Operand::Quantity(right)) => {
             Operand::Number(left.as_f64() / right.as_f64())

@@ -1,6 +1,6 @@
 //! Writes results as they come, for people or for programs, without keeping them.
 
-use std::io::{self, Write};
+use std::io;
 
 use serde_json::json;
 

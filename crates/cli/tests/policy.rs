@@ -1,0 +1,337 @@
+//! `proofstream policy` as a user sees it: the real binary, its output, its exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+
+const POLICY: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata:
+  name: require-team
+spec:
+  validationFailureAction: Enforce
+  rules:
+  - name: label-team
+    match:
+      any:
+      - resources:
+          kinds: [Pod]
+    validate:
+      message: Say whose it is.
+      pattern:
+        metadata:
+          labels:
+            team: '?*'
+  - name: no-latest
+    match:
+      any:
+      - resources:
+          kinds: [Pod]
+          namespaces: [shop-*]
+    validate:
+      message: Name a version.
+      deny:
+        conditions:
+          any:
+          - key: '{{ request.object.spec.containers[].image }}'
+            operator: AnyIn
+            value: ['*:latest']
+";
+
+const PODS: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: good, namespace: shop-a, labels: {team: till}}
+spec: {containers: [{name: c, image: 'till:3'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bad, namespace: shop-a}
+spec: {containers: [{name: c, image: 'till:latest'}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+";
+
+/// A folder with files, and the command run in it.
+struct Bench(tempfile::TempDir);
+
+impl Bench {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        self.run_with_input(arguments, "")
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> String {
+        let mut child = command(self.0.path())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        format!(
+            "exit {}\n----- stdout\n{}----- stderr\n{}",
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap()
+        )
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proofstream"));
+    command.current_dir(folder).env("COLUMNS", "100").env_remove("NO_COLOR");
+    command
+}
+
+#[test]
+fn apply_shows_what_fails_and_counts_the_rest() {
+    let bench = Bench::new(&[("policy.yaml", POLICY), ("pods.yaml", PODS)]);
+    assert_snapshot!(bench.run(&["policy", "apply", "policy.yaml", "--resource", "pods.yaml"]));
+}
+
+#[test]
+fn apply_lists_everything_when_asked() {
+    let bench = Bench::new(&[("policy.yaml", POLICY), ("pods.yaml", PODS)]);
+    assert_snapshot!(bench.run(&["policy", "apply", "policy.yaml", "-r", "pods.yaml", "--all"]));
+}
+
+#[test]
+fn apply_writes_json() {
+    let bench = Bench::new(&[("policy.yaml", POLICY), ("pods.yaml", PODS)]);
+    let shown =
+        bench.run(&["policy", "apply", "policy.yaml", "--resource", "pods.yaml", "-o", "json"]);
+    let json = shown.split("----- stdout\n").nth(1).unwrap().split("----- stderr").next().unwrap();
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    assert_eq!(value["summary"]["fail"], 2);
+    assert_eq!(value["results"].as_array().unwrap().len(), 4);
+    assert_snapshot!(shown);
+}
+
+#[test]
+fn apply_reads_standard_input_and_walks_folders_in_order() {
+    let bench = Bench::new(&[("p/b.yaml", POLICY), ("p/notes.txt", "x"), ("p/c.yaml", PODS)]);
+    let arguments = ["policy", "apply", "p", "--resource", "-"];
+    assert_snapshot!(bench.run_with_input(&arguments, PODS));
+    let bench = Bench::new(&[
+        ("policy.yaml", POLICY),
+        ("r/b/2.yaml", PODS),
+        ("r/a/1.yml", "apiVersion: v1\nkind: Pod\nmetadata: {name: first}\n"),
+        ("r/values.yaml", "replicas: 3\n"),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "apply", "policy.yaml", "--resource", "r"]));
+}
+
+#[test]
+fn apply_passes_what_holds_and_names_policies_that_match_nothing() {
+    let bench = Bench::new(&[
+        ("policy.yaml", POLICY),
+        ("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"),
+        ("good.yaml", PODS.split("---\n").next().unwrap()),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "apply", "policy.yaml", "--resource", "other.yaml"]));
+    assert_snapshot!(bench.run(&["policy", "apply", "policy.yaml", "--resource", "good.yaml"]));
+}
+
+#[test]
+fn apply_honours_values_user_and_exceptions() {
+    let policy = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: p}
+spec:
+  rules:
+  - name: only-updates
+    match:
+      any:
+      - resources:
+          kinds: [ConfigMap]
+          operations: [UPDATE]
+          namespaceSelector: {matchLabels: {regulated: 'yes'}}
+        subjects: [{kind: User, name: ada}]
+    context:
+    - name: allowed
+      configMap: {name: allowed, namespace: default}
+    validate:
+      message: 'not in {{ allowed.data.names }}'
+      deny:
+        conditions:
+          all:
+          - {key: '{{ request.object.metadata.name }}', operator: AnyNotIn, value: '{{ allowed.data.names }}'}
+";
+    let values = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Values
+globalValues: {request.operation: UPDATE}
+namespaceSelector: [{name: shop, labels: {regulated: 'yes'}}]
+policies:
+- name: p
+  rules: [{name: only-updates, values: {allowed.data.names: 'a'}}]
+  resources: [{name: c, values: {request.operation: CREATE}}]
+";
+    let exception = "\
+apiVersion: kyverno.io/v2
+kind: PolicyException
+metadata: {name: let-b, namespace: shop}
+spec:
+  exceptions: [{policyName: p, ruleNames: [only-updates]}]
+  match: {any: [{resources: {kinds: [ConfigMap], names: [b]}}]}
+";
+    let objects: String = ["a", "b", "c", "d"]
+        .map(|name| {
+            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: shop}}\n")
+        })
+        .concat();
+    let user = "kind: UserInfo\nuserInfo: {username: ada, groups: [dev]}\n";
+    let bench = Bench::new(&[
+        ("policy.yaml", policy),
+        ("values.yaml", values),
+        ("exception.yaml", exception),
+        ("user.yaml", user),
+        ("bob.yaml", "userInfo: {username: bob}\n"),
+        ("objects.yaml", &objects),
+    ]);
+    let mut arguments = vec!["policy", "apply", "policy.yaml", "-r", "objects.yaml", "--all"];
+    arguments.extend(["--values", "values.yaml", "--exception", "exception.yaml", "--user-info"]);
+    arguments.push("user.yaml");
+    assert_snapshot!(bench.run(&arguments));
+    *arguments.last_mut().unwrap() = "bob.yaml";
+    assert_snapshot!(bench.run(&arguments));
+}
+
+#[test]
+fn bad_input_names_file_line_and_field() {
+    let misspelled = POLICY.replace("operator: AnyIn", "operator: AnyInn");
+    let bench = Bench::new(&[
+        ("policy.yaml", POLICY),
+        ("operator.yaml", &misspelled),
+        ("broken.yaml", "a: 1\n\tb: 2\n"),
+        ("empty.yaml", "# nothing\n"),
+        ("pods.yaml", PODS),
+        ("not-an-object.yaml", "replicas: 3\n"),
+        (
+            "cel.yaml",
+            "apiVersion: policies.kyverno.io/v1\nkind: ValidatingPolicy\nmetadata: {name: x}\n",
+        ),
+    ]);
+    let cases: [&[&str]; 9] = [
+        &["operator.yaml", "--resource", "pods.yaml"],
+        &["broken.yaml", "--resource", "pods.yaml"],
+        &["missing.yaml", "--resource", "pods.yaml"],
+        &["empty.yaml", "--resource", "pods.yaml"],
+        &["cel.yaml", "--resource", "pods.yaml"],
+        &["policy.yaml", "--resource", "broken.yaml"],
+        &["policy.yaml", "--resource", "not-an-object.yaml"],
+        &["policy.yaml", "--resource", "pods.yaml", "--values", "pods.yaml"],
+        &["-", "--resource", "-"],
+    ];
+    let mut shown = String::new();
+    for case in cases {
+        let arguments = [&["policy", "apply"], case].concat();
+        write!(shown, "$ {}\n{}\n", arguments.join(" "), bench.run(&arguments)).unwrap();
+    }
+    assert_snapshot!(shown);
+}
+
+#[test]
+fn a_broken_policy_leaves_the_others_in_force() {
+    let misspelled = POLICY.replace("operator: AnyIn", "operator: AnyInn");
+    let bench = Bench::new(&[("p/a.yaml", &misspelled), ("p/b.yaml", POLICY), ("pods.yaml", PODS)]);
+    let shown = bench.run(&["policy", "apply", "p", "--resource", "pods.yaml"]);
+    assert!(shown.starts_with("exit 2\n"), "{shown}");
+    assert!(shown.contains("2 failed"), "{shown}");
+    assert!(shown.contains("p/a.yaml:31:13: "), "{shown}");
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_help_with_0() {
+    let bench = Bench::new(&[]);
+    assert!(bench.run(&["policy", "apply"]).starts_with("exit 2\n"));
+    assert!(bench.run(&["nonsense"]).starts_with("exit 2\n"));
+    assert_snapshot!(bench.run(&["--help"]));
+    assert_snapshot!(bench.run(&["policy", "apply", "--help"]));
+    assert_snapshot!(bench.run(&["policy", "test", "--help"]));
+    assert!(bench.run(&["completions", "bash"]).contains("_proofstream()"));
+}
+
+const TEST: &str = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: team}
+policies: [policy.yaml]
+resources: [pods.yaml]
+results:
+- {policy: require-team, rule: label-team, kind: Pod, resources: [good], result: pass}
+- {policy: require-team, rule: no-latest, kind: Pod, resources: [shop-a/bad], result: fail}
+";
+
+#[test]
+fn test_is_strict() {
+    let wrong = format!(
+        "{TEST}\
+- {{policy: require-team, rule: label-team, kind: Pod, resources: [good, bad], result: fail}}
+- {{policy: require-team, rule: no-such-rule, kind: Pod, resources: [good], result: pass}}
+- {{policy: require-team, rule: label-team, kind: Pod, resources: [absent], result: pass}}
+- {{policy: require-team, rule: label-team, kind: ConfigMap, resources: [other], result: skip}}
+- {{policy: absent, rule: label-team, kind: Pod, resources: [good], result: pass}}
+- {{policy: require-team, rule: label-team, resourceSpecs: [{{kind: Pod, name: bad}}], result: fail}}
+- {{policy: require-team, rule: label-team, kind: Pod, result: pass}}
+- {{policy: require-team, rule: label-team, kind: Pod, resources: [good], patchedResources: x.yaml, result: pass}}
+"
+    );
+    let files = [("policy.yaml", POLICY), ("pods.yaml", PODS), ("kyverno-test.yaml", TEST)];
+    let bench = Bench::new(&files);
+    assert_snapshot!(bench.run(&["policy", "test", "."]));
+    assert_snapshot!(bench.run(&["policy", "test", ".", "-o", "json"]));
+    let files = [
+        ("policy.yaml", POLICY),
+        ("pods.yaml", PODS),
+        ("a/b.txt", ""),
+        ("kyverno-test.yml", &wrong),
+    ];
+    let bench = Bench::new(&files);
+    assert_snapshot!(bench.run(&["policy", "test", "."]));
+}
+
+#[test]
+fn test_refuses_what_it_cannot_read() {
+    let cases = [
+        ("misspelled", TEST.replace("results:", "result:")),
+        ("unknown result", TEST.replace("result: fail", "result: failed")),
+        ("missing resources", TEST.replace("pods.yaml", "nowhere.yaml")),
+        ("missing policies", TEST.replace("policy.yaml", "nowhere.yaml")),
+        ("another kind", TEST.replace("kind: Test", "kind: Values")),
+        ("no YAML", "a: [".to_owned()),
+    ];
+    let mut shown = String::new();
+    for (name, test) in cases {
+        let bench = Bench::new(&[
+            ("policy.yaml", POLICY),
+            ("pods.yaml", PODS),
+            ("kyverno-test.yaml", test.as_str()),
+        ]);
+        write!(shown, "# {name}\n{}\n", bench.run(&["policy", "test", "."])).unwrap();
+    }
+    let bench = Bench::new(&[("readme.md", "")]);
+    write!(shown, "# no test\n{}\n", bench.run(&["policy", "test", "."])).unwrap();
+    assert_snapshot!(shown);
+}

@@ -1,0 +1,77 @@
+//! What is derived from the ledger: made when it is missing, brought up to date, and kept so.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proofstream_ledger::writer::Writer;
+use proofstream_model::PolicyBody;
+use proofstream_runtime::projection::{self, Projection, ProjectionError, catch_up};
+use tokio::sync::watch;
+
+use super::{Handles, UpError};
+
+/// The projection's file in the data folder.
+const PROJECTION: &str = "projection.sqlite";
+
+/// The projection as a thread keeps it up to date.
+#[derive(Clone)]
+pub(super) struct Shown {
+    /// The number of the next record to be applied.
+    pub(super) applied: watch::Receiver<u64>,
+    /// Whether it still follows.
+    pub(super) follows: Arc<AtomicBool>,
+}
+
+/// Opens the projection and applies what the ledger has beyond it. One that cannot be used is
+/// removed and made anew: nothing but the ledger is the truth.
+pub(super) async fn projection(
+    data: &Path,
+    writer: &Arc<Writer>,
+) -> Result<Arc<Projection>, UpError> {
+    let (path, writer) = (data.join(PROJECTION), Arc::clone(writer));
+    let work = tokio::task::spawn_blocking(move || {
+        let open = || -> Result<Projection, String> {
+            let projection = Projection::open(&path).map_err(|error| error.to_string())?;
+            catch_up(&projection, &writer).map_err(|error| error.to_string())?;
+            Ok(projection)
+        };
+        open().or_else(|reason| {
+            tracing::warn!(reason, "the projection is made anew from the ledger");
+            for file in ["", "-wal", "-shm"] {
+                let mut name = path.clone().into_os_string();
+                name.push(file);
+                let _ = std::fs::remove_file(name);
+            }
+            open()
+        })
+    });
+    let projection = work.await.map_err(|error| UpError::Derived(error.to_string()))?;
+    projection.map(Arc::new).map_err(UpError::Derived)
+}
+
+/// What the ledger last said of each policy.
+pub(super) fn previous_policies(projection: &Projection) -> Result<Vec<PolicyBody>, UpError> {
+    projection.policies().map_err(|error: ProjectionError| UpError::Derived(error.to_string()))
+}
+
+/// Follows the ledger on a thread of its own until everything stops or the writer ends.
+pub(super) fn follow(handles: &Handles) -> Shown {
+    let (sender, applied) = watch::channel(0);
+    let follows = Arc::new(AtomicBool::new(true));
+    let stopping = Arc::new(AtomicBool::new(false));
+    let shown = Shown { applied, follows: Arc::clone(&follows) };
+    let (shown_by, writer) = (Arc::clone(&handles.projection), Arc::clone(&handles.writer));
+    let (stop, ended) = (handles.stop.clone(), Arc::clone(&stopping));
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        ended.store(true, Ordering::Relaxed);
+    });
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = projection::follow(&shown_by, &writer, &sender, &stopping) {
+            tracing::error!(%error, "the page no longer follows the ledger");
+        }
+        follows.store(false, Ordering::Relaxed);
+    });
+    shown
+}

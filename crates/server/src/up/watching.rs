@@ -1,0 +1,30 @@
+//! The background evaluation of what already runs.
+
+use std::sync::Arc;
+
+use proofstream_ledger::writer::Start;
+use proofstream_runtime::admission::ApiServer;
+use proofstream_runtime::background::{Background, PolicyJudge, Progress};
+use proofstream_runtime::recorder::Recorder;
+use tokio::sync::watch;
+
+use super::{Up, UpError};
+
+/// Starts it, with what the ledger says is open.
+pub(super) fn start(up: &mut Up) -> Result<watch::Receiver<Progress>, UpError> {
+    let handles = up.handles.clone();
+    let open =
+        handles.projection.open_findings().map_err(|error| UpError::Derived(error.to_string()))?;
+    let source = handles.writer.source("scan", Start::NewEpoch)?;
+    let judge = PolicyJudge {
+        client: handles.client.clone(),
+        policies: Arc::clone(&handles.policies),
+        namespaces: Arc::clone(&handles.namespaces),
+        lookups: Arc::new(ApiServer::new(handles.client.clone())),
+    };
+    let notebook = Recorder::new(source, handles.clock);
+    let background = Background::new(handles.client, Arc::new(judge), Arc::new(notebook), open);
+    let progress = background.progress();
+    up.add(background.run());
+    Ok(progress)
+}
