@@ -211,6 +211,10 @@ async fn both_transports_are_kept_and_blocks_are_written_once_also_after_a_resta
     let hook = ledger.intake(&first, "audit-webhook/a");
     assert_eq!(accept(&hook, list(REFUSALS)).await.unwrap(), lines);
     assert_eq!(count(&first.counters().doubled_blocks), 14);
+    let told_once = |webhook: &Uncalled| webhook.refused + webhook.passed == 1;
+    assert_eq!((first.uncalled().len(), first.uncalled().iter().all(told_once)), (2, true));
+    assert_eq!(count(&hook.counters().events), lines as u64);
+    assert_eq!(count(&hook.counters().blocks), 0);
     drop(hook);
     ledger.writer.close().unwrap();
     drop(ledger);
@@ -292,7 +296,7 @@ struct Narrow {
 }
 
 impl EventSink for Narrow {
-    fn source(&self) -> &str {
+    fn source(&self) -> &'static str {
         "audit-webhook/a"
     }
 
