@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
-use proofstream_cli::console::Console;
+use proofstream_cli::Console;
 use proofstream_e2e::{
     Audit, AuditLog, AuditWebhook, Cluster, ClusterOptions, Document, wait_until,
 };
