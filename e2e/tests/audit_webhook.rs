@@ -72,7 +72,7 @@ impl Running {
         let events = self.records("event")?;
         let of = |source: &str| {
             let tells = |event: &&Record| {
-                let raw = event.body["raw"].as_str().unwrap_or_default();
+                let raw = event.body.get("raw").and_then(Value::as_str).unwrap_or_default();
                 event.source == source && raw.contains(name) && raw.contains("ResponseComplete")
             };
             events.iter().filter(tells).count()
@@ -99,7 +99,10 @@ impl Running {
             Ok(answer.body_mut().read_to_string()?)
         });
         let overview: Value = serde_json::from_str(&text.await??)?;
-        let parts = overview["health"].as_array().context("the overview has no health")?;
+        let parts = overview
+            .get("health")
+            .and_then(Value::as_array)
+            .context("the overview has no health")?;
         let found = parts.iter().find(|found| found["part"] == part).cloned();
         found.with_context(|| format!("no part `{part}` in {parts:?}"))
     }

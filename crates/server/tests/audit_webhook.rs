@@ -1,5 +1,13 @@
 //! The TLS listener's routes: who may ask which, and what API servers are answered.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's own helpers may end it"
+)]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +33,7 @@ use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::Webhook;
 use proofstream_server::audit_webhook::{AuditWebhooks, prepare};
 use proofstream_server::routes::{Guard, ROUTES, Routes};
-use proofstream_server::up::{AuditWebhook, Config};
+use proofstream_server::up::{Audit, AuditWebhook, Config};
 
 const EVENTS: &str = r#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[
     {"level":"Metadata","auditID":"a-1","stage":"ResponseComplete","requestURI":"/version",
@@ -43,11 +51,9 @@ struct Stand {
 }
 
 fn config(folder: &Path) -> Config {
-    let mut config = Config::default();
-    config.data = folder.join("data");
     let webhook = |host: &str| AuditWebhook { host: host.to_owned(), url: None };
-    config.audit.webhooks = vec![webhook("cp-1"), webhook("cp-2")];
-    config
+    let audit = Audit { webhooks: vec![webhook("cp-1"), webhook("cp-2")], ..Audit::default() };
+    Config { data: folder.join("data"), audit, ..Config::default() }
 }
 
 impl Stand {

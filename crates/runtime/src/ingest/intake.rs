@@ -141,7 +141,9 @@ impl Intake {
         for key in new_events {
             recent.events.insert(key);
         }
-        news.into_iter().for_each(|event| self.note_lapses(&host, event, &mut recent));
+        for event in news {
+            self.note_lapses(&host, event, &mut recent);
+        }
         drop(recent);
         drop(order);
         Ok(Some(taken.durable))
