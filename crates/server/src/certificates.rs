@@ -376,6 +376,18 @@ mod tests {
     }
 
     #[test]
+    fn what_another_process_renewed_is_taken_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let running = Certificates::open(folder.path(), names(), at(0)).unwrap();
+        Certificates::open(folder.path(), names(), at(61)).unwrap();
+        assert_eq!(running.refresh(at(61)).unwrap(), Refreshed::Serving);
+        let beside = Certificates::open(folder.path(), names(), at(5 * 365 - 300)).unwrap();
+        assert_ne!(beside.bundle(), running.bundle());
+        assert_eq!(running.refresh(at(5 * 365 - 300)).unwrap(), Refreshed::Authority);
+        assert_eq!(beside.bundle(), running.bundle());
+    }
+
+    #[test]
     fn other_names_need_another_certificate_of_the_same_authority() {
         let folder = tempfile::tempdir().unwrap();
         let bundle = Certificates::open(folder.path(), names(), at(0)).unwrap().bundle();
