@@ -78,7 +78,8 @@ async fn main() -> Result<()> {
     })
     .await?;
     for policy in POLICIES {
-        let ours = policy.replace("\"payments\"", &format!("\"{OURS}\"")).replace("\"ledger\"", "\"l\"");
+        let ours =
+            policy.replace("\"payments\"", &format!("\"{OURS}\"")).replace("\"ledger\"", "\"l\"");
         cluster.apply(&ours).await?;
     }
     let refused = PostParams { dry_run: true, ..PostParams::default() };
@@ -122,7 +123,8 @@ async fn trivial_webhook(
     tokio::spawn(listener::serve(socket, tls, Arc::new(Allow), bounds, stop));
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let mut like_ours = api.get("proofstream").await?;
-    like_ours.metadata = kube::core::ObjectMeta { name: Some(TRIVIAL.to_owned()), ..Default::default() };
+    like_ours.metadata =
+        kube::core::ObjectMeta { name: Some(TRIVIAL.to_owned()), ..Default::default() };
     like_ours.labels_mut().clear();
     for webhook in like_ours.webhooks.iter_mut().flatten() {
         webhook.name = format!("trivial.{}", webhook.name);
@@ -152,7 +154,10 @@ async fn measure(client: &Client, concurrency: usize) -> Result<()> {
         }
     }
     println!("concurrency {concurrency}, {ROUNDS} rounds of {} s each", ROUND.as_secs());
-    println!("  {:<10}{:>10}{:>10}{:>10}{:>14}", "webhook", "per s", "p50 ms", "p99 ms", "rate/trivial");
+    println!(
+        "  {:<10}{:>10}{:>10}{:>10}{:>14}",
+        "webhook", "per s", "p50 ms", "p99 ms", "rate/trivial"
+    );
     let seconds = ROUND.as_secs_f64() * f64::from(u32::try_from(ROUNDS)?);
     let rate = |taken: &Vec<Duration>| {
         u32::try_from(taken.len()).map(|count| f64::from(count) / seconds).unwrap_or_default()

@@ -50,7 +50,8 @@ async fn the_articles_policies_refuse_and_let_through() -> Result<()> {
     assert_eq!((denied.subject.name.as_str(), denied.owner.as_str()), ("bad", "Pod/bad"));
     assert!(denied.requirements.iter().any(|r| r.as_str() == "soc2-2017/CC6.1"), "{denied:?}");
     let reference = format!("{} {} {}", record.source, record.source_epoch, record.source_seq);
-    let event = audit_event(&stand, |event| event["annotations"][FAIL_ANNOTATION] == reference).await?;
+    let event =
+        audit_event(&stand, |event| event["annotations"][FAIL_ANNOTATION] == reference).await?;
     assert_eq!(event["objectRef"]["name"], "bad");
     assert_eq!(event["responseStatus"]["code"], 403);
     assert!(decisions.iter().any(|(_, d)| d.decision == Answer::Deny && d.dry_run), "dry runs too");
@@ -228,7 +229,10 @@ async fn policies_come_into_force_at_once_and_a_broken_one_harms_no_other() -> R
         ("team", PolicyState::Removed),
         ("proofstream", PolicyState::Enforcer),
     ] {
-        assert!(states.iter().any(|(n, s)| (n.as_str(), *s) == expected), "{expected:?}: {states:?}");
+        assert!(
+            states.iter().any(|(n, s)| (n.as_str(), *s) == expected),
+            "{expected:?}: {states:?}"
+        );
     }
     Ok(())
 }
@@ -247,7 +251,10 @@ async fn audit_mode_warns_and_records_what_it_would_have_blocked() -> Result<()>
         decisions.into_iter().map(|(_, d)| d).find(|d| d.would_block).context("none yet")
     })
     .await?;
-    assert_eq!((would.decision, would.policies.as_slice()), (Answer::Allow, &["owner".to_owned()][..]));
+    assert_eq!(
+        (would.decision, would.policies.as_slice()),
+        (Answer::Allow, &["owner".to_owned()][..])
+    );
     let pods: Api<Pod> = Api::namespaced(stand.client.clone(), "payments");
     let body = std::fs::read_to_string(&manifest)?;
     let object: Pod = serde_saphyr::from_str(&body)?;
@@ -333,13 +340,16 @@ async fn stopping_loses_no_request_and_no_decision() -> Result<()> {
     let object: Pod = serde_saphyr::from_str(&bad)?;
     let askers: Vec<_> = (0..8)
         .map(|_| {
-            let (api, object) = (Api::<Pod>::namespaced(client.clone(), "payments"), object.clone());
+            let (api, object) =
+                (Api::<Pod>::namespaced(client.clone(), "payments"), object.clone());
             tokio::spawn(async move {
                 let mut by_policy = 0;
                 loop {
                     match api.create(&PostParams::default(), &object).await {
                         Err(kube::Error::Api(status)) if status.code == 403 => by_policy += 1,
-                        Err(kube::Error::Api(status)) => return (by_policy, status.message.clone()),
+                        Err(kube::Error::Api(status)) => {
+                            return (by_policy, status.message.clone());
+                        }
                         other => return (by_policy, format!("{other:?}")),
                     }
                 }
