@@ -48,7 +48,10 @@ fn a_kubeconfig_that_points_nowhere_is_said() {
     let data = folder.path().join("data").display().to_string();
     let (code, said) = run(&["up", "--data", &data, "--kubeconfig", &kubeconfig]);
     assert_eq!(code, ExitCode::NotEvaluated);
-    assert!(said.contains("the API server at `https://127.0.0.1:1/` cannot be reached: "), "{said}");
+    assert!(
+        said.contains("the API server at `https://127.0.0.1:1/` cannot be reached: "),
+        "{said}"
+    );
     assert!(said.to_lowercase().contains("refused"), "{said}");
 }
 

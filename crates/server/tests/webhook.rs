@@ -270,7 +270,7 @@ async fn answers_reviews_and_refuses_what_is_none() {
     let answer = stand.review(&map(&"x".repeat(3 << 20))).await;
     assert_eq!(answer["response"]["allowed"], false);
     assert_eq!(answer["response"]["status"]["code"], 403);
-    assert_eq!(answer["response"]["auditAnnotations"]["decision"], "admission/0 1 1");
+    assert_eq!(answer["response"]["auditAnnotations"]["decision"], "admission/0 1 0");
     let (status, body) = stand.ask("POST /validate/fail", &vec![b' '; BODY_BYTES + 1]).await;
     assert_eq!((status, body.trim()), (413, "the body is longer than 8 MiB"));
 
