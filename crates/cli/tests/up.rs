@@ -1,5 +1,7 @@
 //! `proofstream up` and `proofstream webhooks` where there is no cluster to work with.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,11 @@
 //! The webhook over TLS, as an API server calls it, with a ledger whose disk can be full.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -297,7 +303,7 @@ async fn a_full_disk_changes_no_verdict_and_is_recorded_as_a_gap() {
     loop {
         let records = stand.records();
         let gaps: Vec<GapBody> =
-            records.iter().filter_map(|record| record.body()).map(Result::unwrap).collect();
+            records.iter().filter_map(Record::body).map(Result::unwrap).collect();
         let late = gaps.iter().find(|gap| gap.cause.contains("before their decision was durable"));
         let decisions = records.iter().filter(|record| record.body::<Decision>().is_some()).count();
         if let Some(late) = late
@@ -333,7 +339,7 @@ async fn a_broken_text_leaves_the_one_before_it_in_force() {
     let states: Vec<_> = stand
         .records()
         .iter()
-        .filter_map(|record| record.body::<PolicyBody>())
+        .filter_map(Record::body::<PolicyBody>)
         .map(|body| body.unwrap().state)
         .collect();
     assert_eq!(states, [PolicyState::Active, PolicyState::Broken]);
