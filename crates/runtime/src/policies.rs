@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -137,6 +138,8 @@ struct Recorded {
 /// Holds the policies and swaps them.
 pub struct PolicyStore {
     current: ArcSwap<Policies>,
+    /// Apart from `inner`, so that no request waits while policies are compiled.
+    ready: AtomicBool,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
     resolver: Arc<dyn ControlResolver>,
@@ -209,6 +212,7 @@ impl PolicyStore {
         let inner = Inner { recorded, awaited, ..Inner::default() };
         Arc::new(Self {
             current: ArcSwap::from_pointee(Policies::default()),
+            ready: AtomicBool::new(false),
             inner: Mutex::new(inner),
             changed: watch::Sender::new(0),
             resolver,
@@ -224,7 +228,7 @@ impl PolicyStore {
 
     /// Whether every place has been read once.
     pub fn is_ready(&self) -> bool {
-        self.lock().awaited.is_empty()
+        self.ready.load(Ordering::Acquire)
     }
 
     /// Wakes whenever policies were swapped.
@@ -305,6 +309,7 @@ impl PolicyStore {
         let resolver = self.resolver.as_ref();
         let next = Policies::compile(inner.generation, inner.in_force(), resolver, is_ours);
         self.current.store(Arc::new(next));
+        self.ready.store(true, Ordering::Release);
         self.record_changes(inner);
         let generation = inner.generation;
         self.changed.send_replace(generation);

@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use proofstream_e2e::{Audit, Cluster, ClusterOptions, Document, wait_until};
 use proofstream_model::{Body, Record};
-use proofstream_server::up::{Config, Up};
+use proofstream_server::up::{Config, Up, UpError};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -42,7 +42,7 @@ pub(crate) struct Stand {
 pub(crate) struct Proofstream {
     pub(crate) handles: proofstream_server::up::Handles,
     pub(crate) stop: CancellationToken,
-    pub(crate) running: JoinHandle<()>,
+    pub(crate) running: JoinHandle<Result<(), UpError>>,
 }
 
 impl Stand {
@@ -148,18 +148,14 @@ impl Proofstream {
         let stop = CancellationToken::new();
         let up = Up::start(config, stop.clone()).await?;
         let handles = up.handles.clone();
-        let running = tokio::spawn(async move {
-            if let Err(error) = up.wait().await {
-                eprintln!("proofstream ended: {error}");
-            }
-        });
+        let running = tokio::spawn(up.wait());
         Ok(Self { handles, stop, running })
     }
 
     /// Stops it as SIGTERM does, and waits until it has drained.
     pub(crate) async fn stop(self) -> Result<()> {
         self.stop.cancel();
-        Ok(self.running.await?)
+        Ok(self.running.await??)
     }
 
     pub(crate) fn records<B: Body + DeserializeOwned>(&self) -> Result<Vec<(Record, B)>> {
@@ -182,9 +178,11 @@ impl Proofstream {
 
 /// What Proofstream is told of this cluster.
 pub(crate) fn config(cluster: &Cluster, data: &TempDir) -> Config {
-    let mut config = Config::default();
-    config.data = data.path().join("data");
-    config.kubeconfig = Some(cluster.kubeconfig_path());
+    let mut config = Config {
+        data: data.path().join("data"),
+        kubeconfig: Some(cluster.kubeconfig_path()),
+        ..Config::default()
+    };
     config.webhook.listen = ([127, 0, 0, 1], 0).into();
     config
 }

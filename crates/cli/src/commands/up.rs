@@ -59,7 +59,8 @@ pub(super) fn run(command: &Up, console: &mut Console) -> Result<ExitCode, Failu
 }
 
 fn trace(filter: &str) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter)
+    // The client's own log repeats, without saying where, what we report with its cause.
+    let filter = EnvFilter::try_new(format!("kube_client=off,{filter}"))
         .map_err(|error| Failure::input(format!("`{filter}` is no log filter: {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
