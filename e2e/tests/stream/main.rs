@@ -1,0 +1,10 @@
+//! The stream as a whole, on a real API server and with the real programs: what the API server
+//! refused stands in the ledger and in the export once each, whatever fails on the way.
+
+mod programs;
+mod records;
+mod stand;
+mod story;
+mod trail;
+mod up;
+mod workloads;
