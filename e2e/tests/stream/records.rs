@@ -17,7 +17,8 @@ pub(crate) struct Ledger(Vec<Record>);
 impl Ledger {
     /// Reads them, and checks that no number is missing.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let reader = Reader::open(Arc::new(Directory::new(folder)))?.context("nothing is sealed")?;
+        let reader =
+            Reader::open(Arc::new(Directory::new(folder)))?.context("nothing is sealed")?;
         let mut records = Vec::new();
         for index in 0..reader.size() {
             for line in reader.lines(index)? {

@@ -166,7 +166,8 @@ pub(crate) fn requirement<'a>(
     summary: &'a serde_json::Value,
     id: &str,
 ) -> Result<&'a serde_json::Value> {
-    let found = summary["requirements"].as_array().and_then(|all| all.iter().find(|one| one["id"] == id));
+    let found =
+        summary["requirements"].as_array().and_then(|all| all.iter().find(|one| one["id"] == id));
     let found = found.with_context(|| format!("the export does not state {id}: {summary:#}"))?;
     ensure!(found["blocked"].is_u64(), "{found:#}");
     Ok(found)
