@@ -1,8 +1,13 @@
 //! The stream as a whole, on a real API server and with the real programs: what the API server
 //! refused stands in the ledger and in the export once each, whatever fails on the way.
 
+mod certificates;
+mod disk;
+mod input;
+mod outage;
 mod programs;
 mod records;
+mod restarts;
 mod stand;
 mod story;
 mod trail;

@@ -80,6 +80,31 @@ impl Stand {
         Ok(up)
     }
 
+    /// Starts `proofstream up` over policies that are in the cluster already; returns once it serves
+    /// its page.
+    pub(crate) async fn again(&self) -> Result<Up> {
+        Up::start(&self.config, &self.data, &self.log()).await
+    }
+
+    /// The log that the API server writes.
+    pub(crate) fn audit_log(&self) -> Result<PathBuf> {
+        self.cluster.audit_log().context("no audit log")
+    }
+
+    /// Has the API server log about 16 KB for each of `count` requests, which change nothing.
+    pub(crate) async fn chatter(&self, count: usize) -> Result<()> {
+        let padding = "x".repeat(8000);
+        let map = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "chatter-"}
+        });
+        for _ in 0..count {
+            let path = format!("/api/v1/namespaces/default/configmaps?dryRun=All&x={padding}");
+            let request = http::Request::post(path).header("content-type", "application/json");
+            self.client.request_text(request.body(serde_json::to_vec(&map)?)?).await?;
+        }
+        Ok(())
+    }
+
     /// Waits until the API server refuses by both policies.
     pub(crate) async fn enforced(&self) -> Result<()> {
         for pod in [workloads::plain("payments", "asked"), workloads::leaking("ledger", "asked")] {

@@ -124,7 +124,7 @@ async fn check_second(first: &Path, second: &Path, summary: &Value) -> Result<()
 fn check_ledger(stand: &Stand) -> Result<()> {
     let ledger = stand.ledger()?;
     ledger.check_numbers()?;
-    let log = stand.cluster.audit_log().context("no audit log")?;
+    let log = stand.audit_log()?;
     assert_eq!(trail::check_blocks(&ledger, &log)?, 3);
     trail::check_events(&ledger, &log)?;
     let mut owners = Vec::new();
