@@ -87,7 +87,7 @@ async fn make_namespace(client: &Client, name: &str) -> Result<()> {
     namespace.metadata.name = Some(name.to_owned());
     created(namespaces.create(&PostParams::default(), &namespace).await)?;
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name);
-    wait_until("the namespace's service account", Duration::from_secs(60), || async {
+    wait_until("the namespace's service account", Duration::from_mins(1), || async {
         accounts.get("default").await.map(|_| ()).context("no default service account yet")
     })
     .await
@@ -134,7 +134,7 @@ fn write_config(folder: &Path, cluster: &Cluster) -> Result<PathBuf> {
 
 /// Proofstream installs the policy kinds; until they are served there is nothing to apply to.
 async fn apply_when_served(client: &Client, yaml: &str) -> Result<()> {
-    wait_until("the policy kinds", Duration::from_secs(60), || async {
+    wait_until("the policy kinds", Duration::from_mins(1), || async {
         apply(client, yaml).await.map(|_| ())
     })
     .await
@@ -143,7 +143,7 @@ async fn apply_when_served(client: &Client, yaml: &str) -> Result<()> {
 async fn wait_for_webhooks(client: &Client) -> Result<()> {
     use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
-    wait_until("the webhooks", Duration::from_secs(60), || async {
+    wait_until("the webhooks", Duration::from_mins(1), || async {
         let found = api.get("proofstream").await?;
         let webhooks = found.webhooks.unwrap_or_default();
         anyhow::ensure!(!webhooks.is_empty(), "none is registered yet");

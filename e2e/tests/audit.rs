@@ -14,7 +14,7 @@ use proofstream_observe::audit::block::{Classification, classify};
 use proofstream_observe::audit::event::Event;
 use proofstream_observe::audit::file::{Resume, Tail, TailOptions, Tailed};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const POLICY: &str = "
 apiVersion: audit.k8s.io/v1

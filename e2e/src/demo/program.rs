@@ -76,7 +76,7 @@ impl Drop for Program {
 
 /// Waits for the page.
 pub(super) async fn page(folder: &Path) -> Result<Page> {
-    wait_until("Proofstream's page", Duration::from_secs(60), || async {
+    wait_until("Proofstream's page", Duration::from_mins(1), || async {
         let text = std::fs::read_to_string(run_file(folder)).context("it has not started yet")?;
         let run: serde_json::Value = serde_json::from_str(&text)?;
         let word = |key: &str| run.get(key).and_then(serde_json::Value::as_str);

@@ -16,7 +16,7 @@ pub(crate) fn files(log: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("audit-") && name.ends_with(".log") {
+        if name.starts_with("audit-") && path.extension().is_some_and(|kind| kind == "log") {
             files.push(path);
         }
     }

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use crate::programs;
 
 /// How long anything may take on a machine that does many things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The running program; killed when dropped.
 pub(crate) struct Up {

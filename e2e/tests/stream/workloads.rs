@@ -52,10 +52,7 @@ pub(crate) fn plain_deployment(namespace: &str, name: &str) -> String {
 
 /// The API server's message, where this is its refusal by policy; anything else is passed on.
 pub(crate) fn refusal<T>(result: Result<T>) -> Result<String> {
-    let error = match result {
-        Ok(_) => anyhow::bail!("it was let through"),
-        Err(error) => error,
-    };
+    let Err(error) = result else { anyhow::bail!("it was let through") };
     for cause in error.chain() {
         if let Some(kube::Error::Api(status)) = cause.downcast_ref::<kube::Error>() {
             ensure!(status.code == 403, "{} {}", status.code, status.message);
