@@ -25,7 +25,7 @@ pub use judging::PolicyJudge;
 
 /// How often everything is listed anew although nothing said that it changed: it mends what a lost
 /// event would have left.
-const SWEEP: Duration = Duration::from_secs(3600);
+const SWEEP: Duration = Duration::from_hours(1);
 /// Between two attempts to hand a record to a ledger that is full.
 const RETRY: Duration = Duration::from_millis(200);
 

@@ -1,5 +1,7 @@
 //! The projection is a function of the records, however they arrive.
 
+#![allow(clippy::unwrap_used, reason = "a test's own helpers may end it")]
+
 use proofstream_model::{
     Answer, Body, Decision, FindingBody, GapBody, Mode, Operation, Record, RuleOutcome, Subject,
     Timestamp, Verdict,

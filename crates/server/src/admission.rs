@@ -87,10 +87,10 @@ impl Webhook {
             Ok(Err(error)) if error.is::<LengthLimitError>() => return self.too_long(),
             Ok(Err(error)) => {
                 return self
-                    .refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}"));
+                    .refuse(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"));
             }
             Err(_) => {
-                return self.refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly".into());
+                return self.refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
             }
         };
         if !self.admission.is_ready() {
@@ -99,7 +99,7 @@ impl Webhook {
         }
         match self.admission.review(lane, &body, arrived, deadline).await {
             Ok(answer) => json(answer),
-            Err(error) => self.refuse(StatusCode::BAD_REQUEST, error.to_string()),
+            Err(error) => self.refuse(StatusCode::BAD_REQUEST, &error.to_string()),
         }
     }
 
@@ -113,13 +113,13 @@ impl Webhook {
     fn too_long(&self) -> Response<Full<Bytes>> {
         self.admission.note_unanswered("a request's body was too long");
         let limit = BODY_BYTES >> 20;
-        self.refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {limit} MiB"))
+        self.refuse(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is longer than {limit} MiB"))
     }
 
-    fn refuse(&self, status: StatusCode, message: String) -> Response<Full<Bytes>> {
+    fn refuse(&self, status: StatusCode, message: &str) -> Response<Full<Bytes>> {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%status, message, "an admission call was not answered");
-        text(status, &message)
+        text(status, message)
     }
 }
 

@@ -324,7 +324,7 @@ async fn open_ledger(config: &Config, cluster: &str) -> Result<Writer, UpError> 
     let private = Arc::new(Directory::private(config.data.join("private")));
     let guard = Arc::new(Directory::private(config.guard()));
     let mut options = WriterOptions::new(cluster, private, guard);
-    options.events = Arc::new(|event| upkeep::tell(event));
+    options.events = Arc::new(upkeep::tell);
     let opening = tokio::task::spawn_blocking(move || Writer::open(ledger, options));
     let (writer, recovered) = opening.await.map_err(|error| UpError::Data {
         path: config.data.clone(),

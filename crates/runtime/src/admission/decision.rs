@@ -29,16 +29,19 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// The record's body, and the controls that the policies which matched stand for.
+    /// The record's body, and the controls that it is evidence for: those of the policies whose
+    /// rules failed or, where none did, of all that matched.
     pub(super) fn body(&self, refused: bool) -> (Decision, Vec<ControlId>) {
         let request = self.request;
         let broken = |response: &&policy::RuleResponse| is_broken(response);
-        let mut controls = BTreeSet::new();
-        for response in self.responses {
-            if let Some(info) = self.compiled.info(response.policy_index) {
-                controls.extend(info.controls.controls.iter().cloned());
-            }
-        }
+        let all_held = !self.responses.iter().any(is_broken);
+        let controls: BTreeSet<ControlId> = self
+            .responses
+            .iter()
+            .filter(|response| all_held || is_broken(response))
+            .filter_map(|response| self.compiled.info(response.policy_index))
+            .flat_map(|info| info.controls.controls.iter().cloned())
+            .collect();
         let requirements: BTreeSet<RequirementId> = self
             .responses
             .iter()
@@ -135,12 +138,11 @@ impl Making<'_> {
                 owners.iter().find(|owner| owner["controller"] == Value::Bool(true))
             });
         let text = |owner: &Value, key: &str| owner[key].as_str().unwrap_or_default().to_owned();
-        match controller {
-            Some(owner) => format!("{}/{}", text(owner, "kind"), text(owner, "name")),
-            None => {
-                let subject = self.subject();
-                format!("{}/{}", subject.kind, subject.name)
-            }
+        if let Some(owner) = controller {
+            format!("{}/{}", text(owner, "kind"), text(owner, "name"))
+        } else {
+            let subject = self.subject();
+            format!("{}/{}", subject.kind, subject.name)
         }
     }
 }

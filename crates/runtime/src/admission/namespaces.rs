@@ -59,7 +59,7 @@ impl Namespaces {
                     listed.insert(namespace.name_any(), Arc::new(namespace.labels().clone()));
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.change(|all| *all = std::mem::take(&mut listed))
+                    self.change(|all| *all = std::mem::take(&mut listed));
                 }
                 Ok(watcher::Event::Apply(namespace)) => self.change(|all| {
                     all.insert(namespace.name_any(), Arc::new(namespace.labels().clone()));

@@ -69,7 +69,9 @@ mod tests {
     fn forgets_the_oldest_only() {
         let mut recent = Recent::new(2);
         let keys: Vec<Key> = ["a", "b", "c"].iter().map(|text| block_key("h", text)).collect();
-        keys.iter().for_each(|key| recent.insert(*key));
+        for key in &keys {
+            recent.insert(*key);
+        }
         recent.insert(keys[2]);
         let held: Vec<bool> = keys.iter().map(|key| recent.contains(key)).collect();
         assert_eq!(held, [false, true, true]);

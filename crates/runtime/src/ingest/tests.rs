@@ -292,7 +292,7 @@ struct Narrow {
 }
 
 impl EventSink for Narrow {
-    fn source(&self) -> &str {
+    fn source(&self) -> &'static str {
         "audit-webhook/a"
     }
 

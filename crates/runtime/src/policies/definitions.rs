@@ -106,12 +106,11 @@ async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
-    match tokio::time::timeout(ESTABLISHED, look).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            tracing::warn!(definition = name, "the API server does not serve it yet");
-            Ok(())
-        }
+    if let Ok(outcome) = tokio::time::timeout(ESTABLISHED, look).await {
+        outcome
+    } else {
+        tracing::warn!(definition = name, "the API server does not serve it yet");
+        Ok(())
     }
 }
 

@@ -111,7 +111,7 @@ impl StatusWriter {
                     tracing::debug!(policy, %error, "a policy's status is not written");
                 }
                 Err(_) => {
-                    tracing::debug!(policy = key.full_name(), "writing a status takes too long")
+                    tracing::debug!(policy = key.full_name(), "writing a status takes too long");
                 }
             }
         }

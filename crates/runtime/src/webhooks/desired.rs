@@ -261,7 +261,7 @@ pub(crate) mod tests {
     }
 
     fn in_namespaces(names: &[&str]) -> Scope {
-        scope(json!({"kinds": ["ConfigMap"], "namespaces": names}))
+        scope(&json!({"kinds": ["ConfigMap"], "namespaces": names}))
     }
 
     fn selector_of(webhook: &ValidatingWebhook) -> Vec<(String, Vec<String>)> {

@@ -3,6 +3,7 @@
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingWebhook, ValidatingWebhookConfiguration,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 
 use super::desired::MANAGED_BY;
@@ -37,7 +38,7 @@ pub(super) fn between(
 fn plain(mut webhook: ValidatingWebhook) -> ValidatingWebhook {
     webhook.match_conditions = webhook.match_conditions.filter(|list| !list.is_empty());
     webhook.rules = webhook.rules.filter(|list| !list.is_empty());
-    webhook.object_selector = webhook.object_selector.or_else(|| Some(Default::default()));
+    webhook.object_selector = webhook.object_selector.or_else(|| Some(LabelSelector::default()));
     webhook
 }
 
@@ -63,7 +64,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn ours() -> ValidatingWebhookConfiguration {
-        let scope = scope(json!({"kinds": ["ConfigMap"]}));
+        let scope = scope(&json!({"kinds": ["ConfigMap"]}));
         configuration(&BTreeMap::from([(Lane::plain(Class::Fail), scope)]), &shape())
     }
 

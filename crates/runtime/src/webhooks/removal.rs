@@ -93,15 +93,12 @@ pub async fn remove(client: &Client, removal: &Removal) -> Result<(), kube::Erro
     annotations.insert(AT.to_owned(), removal.at.to_string());
     annotations.insert(REASON.to_owned(), removal.reason.clone());
     loop {
-        let outcome = match api.get_opt(CONFIGURATION).await? {
-            Some(there) => {
-                empty.metadata.resource_version = there.resource_version();
-                api.replace(CONFIGURATION, &PostParams::default(), &empty).await
-            }
-            None => {
-                empty.metadata.resource_version = None;
-                api.create(&PostParams::default(), &empty).await
-            }
+        let outcome = if let Some(there) = api.get_opt(CONFIGURATION).await? {
+            empty.metadata.resource_version = there.resource_version();
+            api.replace(CONFIGURATION, &PostParams::default(), &empty).await
+        } else {
+            empty.metadata.resource_version = None;
+            api.create(&PostParams::default(), &empty).await
         };
         match outcome {
             Ok(_) => return Ok(()),

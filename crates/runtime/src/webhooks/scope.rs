@@ -232,7 +232,7 @@ pub(crate) mod tests {
     use serde_json::{Value, json};
 
     /// The scope of one policy whose rule matches `resources`.
-    pub(crate) fn scope(resources: Value) -> Scope {
+    pub(crate) fn scope(resources: &Value) -> Scope {
         let policy = parse(&json!({
             "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
             "spec": {"rules": [{"name": "r", "match": {"any": [{"resources": resources}]},
@@ -243,7 +243,7 @@ pub(crate) mod tests {
         Scope::of(&set, &small().known_kinds())
     }
 
-    fn resources(of: Value) -> Vec<String> {
+    fn resources(of: &Value) -> Vec<String> {
         scope(of)
             .rules
             .into_iter()
@@ -253,10 +253,10 @@ pub(crate) mod tests {
 
     #[test]
     fn finds_the_resources_of_kinds_and_subresources() {
-        assert_eq!(resources(json!({"kinds": ["ConfigMap"]})), ["/configmaps"]);
-        assert_eq!(resources(json!({"kinds": ["Pod/exec"]})), ["/pods/exec"]);
-        assert_eq!(resources(json!({"kinds": ["PodExecOptions"]})), ["/pods/exec"]);
-        let of_pods = resources(json!({"kinds": ["Pod"]}));
+        assert_eq!(resources(&json!({"kinds": ["ConfigMap"]})), ["/configmaps"]);
+        assert_eq!(resources(&json!({"kinds": ["Pod/exec"]})), ["/pods/exec"]);
+        assert_eq!(resources(&json!({"kinds": ["PodExecOptions"]})), ["/pods/exec"]);
+        let of_pods = resources(&json!({"kinds": ["Pod"]}));
         assert!(of_pods.contains(&"/pods".to_owned()), "{of_pods:?}");
         assert!(of_pods.contains(&"/pods/ephemeralcontainers".to_owned()), "{of_pods:?}");
         assert!(of_pods.contains(&"apps/deployments".to_owned()), "autogen: {of_pods:?}");
@@ -264,7 +264,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_cluster_needs_to_come_up_is_never_asked_about() {
-        let of_nodes = scope(json!({"kinds": ["Node", "ConfigMap"]}));
+        let of_nodes = scope(&json!({"kinds": ["Node", "ConfigMap"]}));
         assert_eq!(of_nodes.rules.len(), 1);
         assert_eq!(of_nodes.protected, BTreeSet::from(["nodes".to_owned()]));
         for (group, resource, protected) in [

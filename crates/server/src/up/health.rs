@@ -25,7 +25,7 @@ impl Watched {
     pub(super) fn parts(&self) -> Vec<Health> {
         let mut parts = vec![self.api_server(), self.admission(), self.policies()];
         parts.extend(self.trail());
-        parts.extend([self.background(), self.page()]);
+        parts.extend([self.background(), self.ledger(), self.page()]);
         parts
     }
 
@@ -115,6 +115,19 @@ impl Watched {
             detail = format!("{detail}; not evaluated: {}", progress.not_evaluated.join("; "));
         }
         Health { part: "background".to_owned(), state, detail }
+    }
+
+    fn ledger(&self) -> Health {
+        let writer = &self.handles.writer;
+        Health {
+            part: "ledger".to_owned(),
+            state: if self.shown.follows.load(Ordering::Relaxed) {
+                HealthState::Working
+            } else {
+                HealthState::Failing
+            },
+            detail: format!("{} records are durable", writer.durable_end()),
+        }
     }
 
     fn page(&self) -> Health {

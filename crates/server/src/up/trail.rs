@@ -1,5 +1,6 @@
 //! The audit trail: each configured log is followed into the ledger.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl PolicyControls for Named {
     fn controls(&self, enforcer: Enforcer, policy: &str) -> ControlRef {
         let word = match enforcer {
             Enforcer::Proofstream => {
-                return self.0.controls_for_policy(policy, &Default::default());
+                return self.0.controls_for_policy(policy, &BTreeMap::new());
             }
             Enforcer::PodSecurity => "pod-security",
             Enforcer::ValidatingAdmissionPolicy => "validating-admission-policy",
@@ -49,7 +50,7 @@ impl PolicyControls for Named {
             Enforcer::OtherWebhook => "other-webhook",
         };
         let mut of_enforcer = self.0.controls_for_enforcer(word);
-        let of_policy = self.0.controls_for_policy(policy, &Default::default());
+        let of_policy = self.0.controls_for_policy(policy, &BTreeMap::new());
         of_enforcer.controls.extend(of_policy.controls);
         of_enforcer.controls.sort();
         of_enforcer.controls.dedup();

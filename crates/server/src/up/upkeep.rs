@@ -19,9 +19,9 @@ use super::Handles;
 use crate::certificates::{Certificates, Refreshed};
 
 /// How often certificates are looked at.
-const CERTIFICATES: Duration = Duration::from_secs(60 * 60);
+const CERTIFICATES: Duration = Duration::from_hours(1);
 /// How often Kyverno's ConfigMap is looked at.
-const FILTERS: Duration = Duration::from_secs(60);
+const FILTERS: Duration = Duration::from_mins(1);
 /// How often what the trail lacks is reported.
 const SHORTFALL: Duration = Duration::from_secs(1);
 /// Where Kyverno keeps its filters.
@@ -55,7 +55,7 @@ pub(super) async fn certificates(
             Ok(Refreshed::Kept | Refreshed::Serving) => {}
             Ok(Refreshed::Authority) => {
                 let mut next = shape.load().as_ref().clone();
-                next.ca_bundle = certificates.bundle().as_ref().clone();
+                next.ca_bundle.clone_from(certificates.bundle().as_ref());
                 shape.store(Arc::new(next));
                 nudge.send_modify(|count| *count += 1);
             }

@@ -18,6 +18,9 @@ pub struct ControlCard {
     pub claim: String,
     /// Requirements that map to it.
     pub requirements: Vec<RequirementId>,
+    /// Parts of the system (see [`Health`]) whose working shows that it operates, by the beginning
+    /// of their names; empty for one that policies show.
+    pub shown_by: Vec<&'static str>,
     /// Names of checks that stand for it and do not run in this version, with the reason.
     pub not_evaluated: Vec<String>,
 }

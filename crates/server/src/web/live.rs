@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proofstream_catalog::Catalog;
+use proofstream_catalog::{Catalog, ShownBy};
 use proofstream_evidence::{DirectorySink, ExportRequest, Sample, SealedLedger, export};
 use proofstream_ledger::note::Signer;
 use proofstream_ledger::reader::{ReadError, Reader};
@@ -134,6 +134,12 @@ impl Console for LiveConsole {
                 .requirements_of(&control.id)
                 .map(|mapping| mapping.requirement.clone())
                 .collect(),
+            shown_by: match control.shown_by {
+                ShownBy::Trail => vec!["audit-file/", "audit-webhook/"],
+                ShownBy::Seal => vec!["ledger"],
+                ShownBy::Scans => vec!["background"],
+                ShownBy::Policies | ShownBy::Enforcer | ShownBy::Nothing => Vec::new(),
+            },
             not_evaluated: control
                 .checks
                 .iter()

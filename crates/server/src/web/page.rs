@@ -80,10 +80,11 @@ struct Control<'view> {
     policies: Vec<&'view str>,
 }
 
-/// What can be said of a control now. Nothing but `Enforced` is good news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What can be said of a control now. Nothing but `Enforced` and `Operating` is good news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     Enforced,
+    Operating,
     AuditOnly,
     NotEnforced,
     NotEvaluated,
@@ -121,49 +122,16 @@ fn render(template: &impl Template) -> Result<Html<String>, ConsoleError> {
 
 impl<'view> Shown<'view> {
     fn new(view: &'view View) -> Self {
-        let controls = view.controls.iter().map(|card| Control::new(view, card)).collect();
+        let mut controls: Vec<Control<'view>> =
+            view.controls.iter().map(|card| Control::new(view, card)).collect();
+        // What operates first, what cannot be said last; within these by title.
+        controls.sort_by_key(|control| (control.standing, &control.card.title));
         let failing = view.health.iter().filter(|part| part.state == HealthState::Failing).count();
         Self { view, controls, bars: bars(view.now, &view.overview.blocked_by_hour), failing }
     }
 
-    fn day(&self, time: &Timestamp) -> String {
-        time.date()
-    }
-
-    /// The word for a decision, and its colour.
-    fn answer(&self, row: &DecisionRow) -> (&'static str, &'static str) {
-        let decision = &row.decision;
-        match (decision.decision, decision.would_block, decision.dry_run) {
-            (Answer::Deny, _, true) => ("✕ denied (dry run)", "none"),
-            (Answer::Deny, _, false) => ("✕ denied", "bad"),
-            (Answer::Allow, true, _) => ("◐ would block", "warn"),
-            (Answer::Allow, false, true) => ("✓ allowed (dry run)", "none"),
-            (Answer::Allow, false, false) => ("✓ allowed", "good"),
-        }
-    }
-
-    fn health_sign(&self, state: &HealthState) -> (&'static str, &'static str) {
-        match *state {
-            HealthState::Working => ("● working", "good"),
-            HealthState::Failing => ("✕ failing", "bad"),
-            HealthState::Off => ("– off", "none"),
-        }
-    }
-
-    fn policy_sign(&self, row: &PolicyRow) -> (&'static str, &'static str) {
-        match row.policy.state {
-            PolicyState::Broken => ("✕ broken", "bad"),
-            PolicyState::Enforcer => ("● setting", "none"),
-            PolicyState::Removed => ("– removed", "none"),
-            PolicyState::Active if row.policy.modes.contains(&Mode::Enforce) => {
-                ("● enforce", "good")
-            }
-            PolicyState::Active => ("◐ audit", "warn"),
-        }
-    }
-
     /// Today's times without their date, older ones with it.
-    fn moment(&self, time: impl Display) -> String {
+    fn moment(&self, time: &dyn Display) -> String {
         let time = time.to_string();
         let (date, rest) = time.split_once('T').unwrap_or((&time, ""));
         let clock: String = rest.chars().take(8).collect();
@@ -183,7 +151,13 @@ impl<'view> Control<'view> {
                 row.policy.state == PolicyState::Active && row.policy.modes.contains(&mode)
             })
         };
-        let standing = if has(Mode::Enforce) {
+        let shown_by = |part: &Health| {
+            let shows = card.shown_by.iter().any(|word| part.part.starts_with(word));
+            shows && part.state == HealthState::Working
+        };
+        let standing = if view.health.iter().any(shown_by) {
+            Standing::Operating
+        } else if has(Mode::Enforce) {
             Standing::Enforced
         } else if has(Mode::Audit) {
             Standing::AuditOnly
@@ -207,6 +181,7 @@ impl Standing {
     fn word(self) -> &'static str {
         match self {
             Self::Enforced => "enforced",
+            Self::Operating => "operating",
             Self::AuditOnly => "audit only",
             Self::NotEnforced => "not enforced",
             Self::NotEvaluated => "not evaluated",
@@ -216,7 +191,7 @@ impl Standing {
     /// A shape beside the colour, for those who do not see the colour.
     fn sign(self) -> &'static str {
         match self {
-            Self::Enforced => "●",
+            Self::Enforced | Self::Operating => "●",
             Self::AuditOnly => "◐",
             Self::NotEnforced => "○",
             Self::NotEvaluated => "–",
@@ -225,11 +200,43 @@ impl Standing {
 
     fn class(self) -> &'static str {
         match self {
-            Self::Enforced => "good",
+            Self::Enforced | Self::Operating => "good",
             Self::AuditOnly => "warn",
             Self::NotEnforced => "bad",
             Self::NotEvaluated => "none",
         }
+    }
+}
+
+/// The word for a decision, and its colour.
+fn answer(row: &DecisionRow) -> (&'static str, &'static str) {
+    let decision = &row.decision;
+    match (decision.decision, decision.would_block, decision.dry_run) {
+        (Answer::Deny, _, true) => ("✕ denied (dry run)", "none"),
+        (Answer::Deny, _, false) => ("✕ denied", "bad"),
+        (Answer::Allow, true, _) => ("◐ would block", "warn"),
+        (Answer::Allow, false, true) => ("✓ allowed (dry run)", "none"),
+        (Answer::Allow, false, false) => ("✓ allowed", "good"),
+    }
+}
+
+/// The word for a part's health, and its colour.
+fn health_sign(state: HealthState) -> (&'static str, &'static str) {
+    match state {
+        HealthState::Working => ("● working", "good"),
+        HealthState::Failing => ("✕ failing", "bad"),
+        HealthState::Off => ("– off", "none"),
+    }
+}
+
+/// The word for a policy's state, and its colour.
+fn policy_sign(row: &PolicyRow) -> (&'static str, &'static str) {
+    match row.policy.state {
+        PolicyState::Broken => ("✕ broken", "bad"),
+        PolicyState::Enforcer => ("● setting", "none"),
+        PolicyState::Removed => ("– removed", "none"),
+        PolicyState::Active if row.policy.modes.contains(&Mode::Enforce) => ("● enforce", "good"),
+        PolicyState::Active => ("◐ audit", "warn"),
     }
 }
 

@@ -181,7 +181,7 @@ fn files_rotated_while_away_are_read_in_order() {
     }
     log.write(2);
     let read = numbers(&drain(&mut log.reader(Some(resume(first.last().unwrap())))));
-    assert_eq!(read, (first.len() as u32 + 1..=132).collect::<Vec<_>>());
+    assert_eq!(read, (u32::try_from(first.len()).unwrap() + 1..=132).collect::<Vec<_>>());
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn a_torn_line_is_cut_before_a_body() {
     assert_eq!(redacted.removed, ["requestObject…"]);
     let redacted = torn(&[0xff; 10], LIMIT);
     assert_eq!((redacted.line, redacted.whole), (vec![0xff; 10], None));
-    let redacted = torn(&[b'"'; 40_000], LIMIT);
+    let redacted = torn(&vec![b'"'; 40_000], LIMIT);
     assert_eq!((redacted.line.len(), redacted.whole.map(|whole| whole.len())), (0, Some(40_000)));
 }
 
