@@ -7,5 +7,6 @@ pub mod enforcers;
 pub mod ingest;
 pub mod policies;
 pub mod projection;
+pub mod reach;
 pub mod recorder;
 pub mod webhooks;

@@ -16,6 +16,7 @@ use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::RecentDecisions;
 use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory};
 use proofstream_runtime::projection::Projection;
+use proofstream_runtime::reach::Reach;
 use proofstream_runtime::recorder::Recorder;
 use proofstream_runtime::webhooks::{Reconciler, Shape};
 use tokio::net::TcpListener;
@@ -121,6 +122,8 @@ pub struct Handles {
     pub recent: Arc<RecentDecisions>,
     /// The policies in force.
     pub policies: Arc<PolicyStore>,
+    /// Whether the API server answers.
+    pub reach: Arc<Reach>,
     /// Labels of namespaces.
     pub namespaces: Arc<Namespaces>,
     /// The admission decisions and their counters.
@@ -226,6 +229,7 @@ impl Up {
             projection,
             recent,
             policies,
+            reach: Reach::new(),
             namespaces,
             admission,
             webhook,
@@ -276,8 +280,10 @@ impl Up {
         tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
         tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
         tasks.spawn(upkeep::filters(handles.clone()));
+        tasks.spawn(Arc::clone(&handles.reach).mend(client.clone()));
         for kind in definitions::KINDS {
-            tasks.spawn(cluster::watch(client.clone(), kind, Arc::clone(&policies)));
+            let (policies, reach) = (Arc::clone(&policies), Arc::clone(&handles.reach));
+            tasks.spawn(cluster::watch(client.clone(), kind, policies, reach));
         }
         for root in &config.policies {
             tasks.spawn(directory::watch(root.clone(), Arc::clone(&policies)));

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::definitions::{self, GROUP, Kind, Owner, VERSION};
 use super::status::StatusWriter;
 use super::{Offer, Origin, PolicyKey, PolicyStore};
+use crate::reach::Reach;
 
 /// How long to wait before asking again for a kind that the API server does not serve.
 const NOT_SERVED: Duration = Duration::from_secs(5);
@@ -25,13 +26,13 @@ pub fn place(kind: Kind) -> String {
 
 /// Follows the policies of one kind, for as long as the task lives. Survives an API server that goes
 /// away: what was read stays in force.
-pub async fn watch(client: Client, kind: Kind, store: Arc<PolicyStore>) {
+pub async fn watch(client: Client, kind: Kind, store: Arc<PolicyStore>, reach: Arc<Reach>) {
     loop {
         match definitions::ensure(&client, kind).await {
-            Ok(owner) => follow(&client, kind, &store, owner).await,
+            Ok(owner) => follow(&client, kind, &store, &reach, owner).await,
             Err(error) => {
                 tracing::warn!(kind = kind.kind, %error, "cannot make sure of our definition");
-                follow(&client, kind, &store, Owner::Another).await;
+                follow(&client, kind, &store, &reach, Owner::Another).await;
             }
         }
         // `follow` returns when the kind is not served (any more).
@@ -39,7 +40,13 @@ pub async fn watch(client: Client, kind: Kind, store: Arc<PolicyStore>) {
     }
 }
 
-async fn follow(client: &Client, kind: Kind, store: &Arc<PolicyStore>, owner: Owner) {
+async fn follow(
+    client: &Client,
+    kind: Kind,
+    store: &Arc<PolicyStore>,
+    reach: &Reach,
+    owner: Owner,
+) {
     let resource = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk(GROUP, VERSION, kind.kind),
         kind.plural,
@@ -59,6 +66,7 @@ async fn follow(client: &Client, kind: Kind, store: &Arc<PolicyStore>, owner: Ow
                 }
                 Some(Err(error)) => {
                     tracing::warn!(kind = kind.kind, %error, "cannot watch policies; trying again");
+                    reach.lost(&error);
                 }
                 None => return,
             },

@@ -174,8 +174,9 @@ impl Config {
             fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = Self::default();
         if let Some(document) = manifest::documents(&bytes, &path.display().to_string()).next() {
-            config = serde_json::from_value(document?.value).map_err(|error| {
-                ConfigError::Field { path: path.to_owned(), reason: error.to_string() }
+            config = serde_path_to_error::deserialize(document?.value).map_err(|error| {
+                let reason = format!("`{}`: {}", error.path(), error.inner());
+                ConfigError::Field { path: path.to_owned(), reason }
             })?;
         }
         config.resolve(path.parent().unwrap_or_else(|| Path::new(".")));
@@ -405,6 +406,7 @@ mod tests {
     fn names_what_is_wrong() {
         let error = |text: &str| read(text).unwrap_err().to_string();
         assert!(error("dta: x\n").contains("unknown field `dta`"));
+        assert!(error("webhook: {listen: here}\n").contains("`webhook.listen`: "));
         assert!(
             error("enforcers: {Pod: proofstream}\n").contains("`Pod` is none of ClusterPolicy")
         );

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use proofstream_ledger::writer::Writer;
 use proofstream_model::PolicyBody;
@@ -13,6 +14,9 @@ use super::{Handles, UpError};
 
 /// The projection's file in the data folder.
 const PROJECTION: &str = "projection.sqlite";
+
+/// Between two attempts to write it.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The projection as a thread keeps it up to date.
 #[derive(Clone)]
@@ -55,7 +59,8 @@ pub(super) fn previous_policies(projection: &Projection) -> Result<Vec<PolicyBod
     projection.policies().map_err(|error: ProjectionError| UpError::Derived(error.to_string()))
 }
 
-/// Follows the ledger on a thread of its own until everything stops or the writer ends.
+/// Follows the ledger on a thread of its own until everything stops or the writer ends. What cannot be
+/// written now (the disk is full) is tried again: the ledger still has it.
 pub(super) fn follow(handles: &Handles) -> Shown {
     let (sender, applied) = watch::channel(0);
     let follows = Arc::new(AtomicBool::new(true));
@@ -68,8 +73,19 @@ pub(super) fn follow(handles: &Handles) -> Shown {
         ended.store(true, Ordering::Relaxed);
     });
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = projection::follow(&shown_by, &writer, &sender, &stopping) {
-            tracing::error!(%error, "the page no longer follows the ledger");
+        let again = || {
+            catch_up(&shown_by, &writer)?;
+            follows.store(true, Ordering::Relaxed);
+            projection::follow(&shown_by, &writer, &sender, &stopping)
+        };
+        while let Err(error) = again() {
+            if follows.swap(false, Ordering::Relaxed) {
+                tracing::error!(%error, "the page does not follow the ledger; trying again");
+            }
+            if stopping.load(Ordering::Relaxed) {
+                break;
+            }
+            std::thread::sleep(AGAIN);
         }
         follows.store(false, Ordering::Relaxed);
     });

@@ -24,10 +24,18 @@ pub(super) struct Watched {
 impl Watched {
     /// Every part, in the order of the stream.
     pub(super) fn parts(&self) -> Vec<Health> {
-        let mut parts = vec![self.admission(), self.policies()];
+        let mut parts = vec![self.api_server(), self.admission(), self.policies()];
         parts.extend(self.trail());
         parts.extend([self.background(), self.ledger(), self.page()]);
         parts
+    }
+
+    fn api_server(&self) -> Health {
+        let (state, detail) = match self.handles.reach.lost_by() {
+            None => (HealthState::Working, "answers".to_owned()),
+            Some(cause) => (HealthState::Failing, format!("does not answer: {cause}")),
+        };
+        Health { part: "api server".to_owned(), state, detail }
     }
 
     fn admission(&self) -> Health {

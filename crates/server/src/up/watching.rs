@@ -25,6 +25,16 @@ pub(super) fn start(up: &mut Up) -> Result<watch::Receiver<Progress>, UpError> {
     let notebook = Recorder::new(source, handles.clock);
     let background = Background::new(handles.client, Arc::new(judge), Arc::new(notebook), open);
     let progress = background.progress();
-    up.add(background.run());
+    let policies = handles.policies;
+    up.add(async move {
+        // Before every policy is read, those that are missing would take their findings with them.
+        let mut changes = policies.subscribe();
+        while !policies.is_ready() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        background.run().await;
+    });
     Ok(progress)
 }

@@ -1,0 +1,18 @@
+//! The stream as a whole, on a real API server and with the real programs: what the API server
+//! refused stands in the ledger and in the export once each, whatever fails on the way.
+
+// Has the lints see tests in what the tests call, too.
+#![cfg(test)]
+
+mod certificates;
+mod disk;
+mod input;
+mod outage;
+mod programs;
+mod records;
+mod restarts;
+mod stand;
+mod story;
+mod trail;
+mod up;
+mod workloads;
