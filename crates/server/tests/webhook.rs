@@ -22,8 +22,11 @@ use proofstream_runtime::ingest::RecentDecisions;
 use proofstream_runtime::policies::{ControlResolver, Offer, Origin, PolicyKey, PolicyStore};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::{BODY_BYTES, Webhook};
+use proofstream_server::audit_webhook::AuditWebhooks;
 use proofstream_server::certificates::Certificates;
 use proofstream_server::listener::{self, Bounds};
+use proofstream_server::routes::Routes;
+use proofstream_server::up::Config;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
@@ -39,6 +42,10 @@ struct NoControls;
 
 impl ControlResolver for NoControls {
     fn controls(&self, _name: &str, _annotations: &BTreeMap<String, String>) -> ControlRef {
+        ControlRef::default()
+    }
+
+    fn of_enforcer(&self, _enforcer: proofstream_model::Enforcer) -> ControlRef {
         ControlRef::default()
     }
 }
@@ -148,7 +155,10 @@ impl Stand {
             lookups: Arc::new(ApiServer::new(client)),
             filters: Filters::new("proofstream"),
         }));
-        let webhook = Arc::new(Webhook::new(Arc::clone(&admission), 8));
+        let config = Config { data: folder.path().to_owned(), ..Config::default() };
+        let audit = Arc::new(AuditWebhooks::open(&config, Clock::system()).unwrap());
+        let webhook =
+            Arc::new(Routes::new(Arc::new(Webhook::new(Arc::clone(&admission), 8)), audit));
         let names = vec!["localhost".to_owned()];
         let now = jiff::Timestamp::now();
         let certificates =
