@@ -36,7 +36,7 @@ lint: deps ## formatting, clippy and the house rules
 	$(CARGO) xtask tidy
 
 test: lint control-plane ## lint, then every test, those on the real API server included
-	RUST_LIB_BACKTRACE=0 $(CARGO) test --workspace
+	RUST_LIB_BACKTRACE=0 $(CARGO) test --workspace --no-fail-fast
 
 run: control-plane build ## a real cluster with Proofstream in front of it, and four things to try
 	@$(CARGO_TARGET_DIR)/debug/proofstream-demo
