@@ -157,6 +157,21 @@ fn judge_once(
     validation: &Validation,
     empty: &Map<String, Value>,
 ) -> Option<Said> {
+    let judged =
+        in_scope(judgement, at, empty, |scope| validate::judge(&at.rule.name, validation, scope));
+    judged.unwrap_or_else(Some)
+}
+
+/// Does a rule's own work in its scope, once its preconditions hold.
+///
+/// # Errors
+/// What the rule says where they do not, or cannot be evaluated.
+fn in_scope<T>(
+    judgement: &Judgement<'_>,
+    at: &RuleAt<'_>,
+    empty: &Map<String, Value>,
+    work: impl FnOnce(&Scope<'_>) -> T,
+) -> Result<T, Said> {
     let rule = at.rule;
     let environment = judgement.environment;
     let unfolded;
@@ -175,18 +190,17 @@ fn judge_once(
     let frame = Frame::new(&rule.context);
     let scope = root.with_frame(&frame);
     match rule.preconditions.evaluate(&scope) {
-        Err(failure) => return Some(Said::error("preconditions cannot be evaluated", &failure)),
+        Err(failure) => Err(Said::error("preconditions cannot be evaluated", &failure)),
         Ok(outcome) if !outcome.holds => {
             let mut message = "preconditions not met".to_owned();
             for text in outcome.messages {
                 message.push_str("; ");
                 message.push_str(&text);
             }
-            return Some(Said::new(Status::Skip, message));
+            Err(Said::new(Status::Skip, message))
         }
-        Ok(_) => {}
+        Ok(_) => Ok(work(&scope)),
     }
-    validate::judge(&rule.name, validation, &scope)
 }
 
 /// Whether the object as it was breaks the rule too, judged as if it were created now: a rule that

@@ -137,9 +137,9 @@ impl RuleResponse {
 
 /// The outcome of a judgement.
 #[derive(Debug, Clone)]
-pub enum Evaluation {
+pub enum Evaluation<T = Vec<RuleResponse>> {
     /// Every rule that matched has spoken, in the order of policies and rules.
-    Done(Vec<RuleResponse>),
+    Done(T),
     /// The caller must find these out, put the answers into the environment and ask again.
     Needs(Vec<Lookup>),
 }

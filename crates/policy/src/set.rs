@@ -13,7 +13,7 @@ use crate::request::Request;
 use crate::response::Evaluation;
 use crate::scope::Judgement;
 use crate::selection::Target;
-use index::Index;
+use index::{Index, Place};
 pub use scope_of::{KnownKinds, MatchesNothing, ScopeRule, WebhookScope};
 
 /// Policies ready to be evaluated; immutable, and shared between threads.
@@ -81,26 +81,36 @@ impl PolicySet {
         let empty = Map::new();
         let mut responses = Vec::new();
         let mut decided = None;
-        for (policy_index, rule_index) in candidates {
-            let Some(policy) = self.policies.get(policy_index) else { continue };
-            let Some(rule) = policy.rules.get(rule_index) else { continue };
-            let wanted = match environment.trigger {
-                Trigger::Admission => policy.settings.admission,
-                Trigger::Background => policy.settings.background,
-            };
+        for at in self.rules_at(&candidates, environment.trigger) {
             // With `applyRules: One` the first rule that says pass or fail ends the policy.
-            if !wanted || decided == Some(policy_index) {
+            if decided == Some(at.policy_index) {
                 continue;
             }
-            let at = RuleAt { policy_index, policy, rule, exceptions: &self.exceptions };
             if let Some(response) = evaluate::rule(&judgement, &target, &at, &empty) {
-                if policy.settings.apply_one && response.status.is_decided() {
-                    decided = Some(policy_index);
+                if at.policy.settings.apply_one && response.status.is_decided() {
+                    decided = Some(at.policy_index);
                 }
                 responses.push(response);
             }
         }
         let needs = judgement.needs.into_inner();
         if needs.is_empty() { Evaluation::Done(responses) } else { Evaluation::Needs(needs) }
+    }
+
+    /// The rules at some places that speak on such an occasion.
+    fn rules_at<'s>(
+        &'s self,
+        places: &'s [Place],
+        trigger: Trigger,
+    ) -> impl Iterator<Item = RuleAt<'s>> + 's {
+        places.iter().filter_map(move |&(policy_index, rule_index)| {
+            let policy = self.policies.get(policy_index)?;
+            let wanted = match trigger {
+                Trigger::Admission => policy.settings.admission,
+                Trigger::Background => policy.settings.background,
+            };
+            let rule = policy.rules.get(rule_index).filter(|_| wanted)?;
+            Some(RuleAt { policy_index, policy, rule, exceptions: &self.exceptions })
+        })
     }
 }

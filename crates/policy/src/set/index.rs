@@ -7,7 +7,7 @@ use crate::request::{Operation, Request};
 use crate::selection::{Filter, Selection, Target};
 
 /// A rule by position: policy, rule.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 /// Rules by kind, then by the literal beginning of the namespaces that they name.
 #[derive(Debug, Default)]
