@@ -55,22 +55,44 @@ pub(crate) fn rule(
     empty: &Map<String, Value>,
 ) -> Option<RuleResponse> {
     let RuleAt { policy, rule, .. } = at;
+    let unknown = judgement.request.user.as_ref().and_then(|user| user.roles_unknown.as_ref());
+    if let Some(reason) = unknown.filter(|_| rule.asks_roles) {
+        // INVARIANT: roles that are not known are no roles that are not held.
+        let said = Said::new(Status::Error, format!("the user's roles are not known: {reason}"));
+        return may_be_about(policy, rule, target, judgement.request)
+            .then(|| dress(said, judgement.request, target, at));
+    }
     if !is_about(policy, rule, target, judgement.request) {
         return None;
     }
-    let said = match exempted(judgement, target, at, empty) {
-        Some(said) => said,
-        None => judge(judgement, at, empty)?,
-    };
+    judgement.confine(policy.namespace.as_ref());
+    if let Some((said, exception)) = exempted(judgement, target, at, empty) {
+        let mut response = dress(said, judgement.request, target, at);
+        response.exception = Some(exception);
+        return Some(response);
+    }
+    let said = judge(judgement, at, empty)?;
     Some(dress(said, judgement.request, target, at))
 }
 
-fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
-    let confined = policy
+/// Whether a rule can be about a request of somebody.
+fn may_be_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
+    is_confined_to(policy, target, request)
+        && rule.selection.fits_somebody(target)
+        && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.fits_anybody(target))
+        && !skips_background_request(rule, request)
+        && !is_managed(policy, request)
+}
+
+fn is_confined_to(policy: &Policy, target: &Target<'_>, request: &Request) -> bool {
+    policy
         .namespace
         .as_deref()
-        .is_none_or(|namespace| request.kind.kind != "Namespace" && namespace == target.namespace);
-    confined
+        .is_none_or(|namespace| request.kind.kind != "Namespace" && namespace == target.namespace)
+}
+
+fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
+    is_confined_to(policy, target, request)
         && rule.selection.includes(target)
         && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.excludes(target))
         && !skips_background_request(rule, request)
@@ -97,13 +119,13 @@ fn is_managed(policy: &Policy, request: &Request) -> bool {
         })
 }
 
-/// What an exception says, if one covers the request.
+/// What an exception says, and which one, if one covers the request.
 fn exempted(
     judgement: &Judgement<'_>,
     target: &Target<'_>,
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
-) -> Option<Said> {
+) -> Option<(Said, Arc<str>)> {
     let covering = at
         .exceptions
         .iter()
@@ -117,7 +139,8 @@ fn exempted(
         match exception.conditions().evaluate(&scope) {
             Ok(outcome) if outcome.holds => {
                 let message = format!("exempted by exception `{}`", exception.qualified_name());
-                return Some(Said::new(Status::Skip, message));
+                let exception = Arc::from(exception.qualified_name());
+                return Some((Said::new(Status::Skip, message), exception));
             }
             // INVARIANT: an exception that cannot be judged exempts nothing.
             Ok(_) | Err(_) => {}
@@ -224,6 +247,7 @@ fn violates_already(
         return false;
     }
     let judgement = Judgement::before(&before, judgement.environment);
+    judgement.confine(at.policy.namespace.as_ref());
     judge_once(&judgement, at, validation, empty).is_some_and(|said| said.status == Status::Fail)
 }
 
@@ -268,6 +292,7 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         failure_policy: at.policy.settings.failure_policy,
         message: said.message,
         path: said.path,
+        exception: None,
         resource: Arc::new(ResourceName {
             api_version: kind.api_version(),
             kind: kind.kind.clone(),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::condition::Conditions;
 use crate::error::ParseError;
 use crate::fields::Fields;
-use crate::policy::Policy;
+use crate::policy::{Policy, mentions_roles};
 use crate::selection::{Selection, Target};
 use crate::wildcard::Wildcard;
 
@@ -18,6 +18,7 @@ pub struct PolicyException {
     selection: Selection,
     conditions: Conditions,
     background: bool,
+    asks_roles: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +72,7 @@ impl PolicyException {
             name: metadata.required_text("name")?.to_owned(),
             namespace: metadata.text("namespace")?.unwrap_or("default").to_owned(),
             exempted,
+            asks_roles: selection.names_roles() || mentions_roles(document),
             selection,
             conditions,
             background: spec.flag("background")?.unwrap_or(true),
@@ -87,6 +89,10 @@ impl PolicyException {
     /// `namespace/name`.
     pub fn qualified_name(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    pub(crate) fn asks_roles(&self) -> bool {
+        self.asks_roles
     }
 
     pub(crate) fn is_background(&self) -> bool {

@@ -15,6 +15,7 @@ use crate::error::ParseError;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
+pub(crate) use parse::mentions_roles;
 pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
@@ -23,6 +24,17 @@ pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
 pub fn parse(document: &Value) -> Result<Policy, ParseError> {
     parse::policy(document)
+}
+
+/// The rules that are derived from a policy's rules for pods, as they would be written out.
+pub fn derived_rules(document: &Value) -> Vec<Value> {
+    let spec = document.get("spec").unwrap_or(&Value::Null);
+    let annotation = document.pointer("/metadata/annotations").and_then(|all| {
+        all.get(autogen::ANNOTATION).and_then(Value::as_str).map(str::to_owned)
+    });
+    let controllers = autogen::controllers(spec, annotation.as_ref());
+    let rules = spec.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    rules.iter().flat_map(|rule| autogen::derive(rule, &controllers)).collect()
 }
 
 /// Whether a document is of a kind that [`parse`] reads.
@@ -93,6 +105,8 @@ pub(crate) struct Rule {
     pub(crate) allow_existing_violations: bool,
     /// Whether it was derived from a rule for pods.
     pub(crate) derived: bool,
+    /// Whether it must know the roles of the user.
+    pub(crate) asks_roles: bool,
     /// Whether its CEL preconditions cannot be judged yet.
     pub(crate) has_cel_preconditions: bool,
 }
@@ -139,6 +153,11 @@ impl Policy {
     /// Whether it judges requests.
     pub fn is_admission(&self) -> bool {
         self.settings.admission
+    }
+
+    /// Whether it must know the roles of the user.
+    pub fn asks_roles(&self) -> bool {
+        self.rules.iter().any(|rule| rule.asks_roles)
     }
 
     /// What a failure does where no override says otherwise.

@@ -94,6 +94,10 @@ pub struct UserInfo {
     pub roles: Vec<String>,
     /// Cluster roles bound to the user.
     pub cluster_roles: Vec<String>,
+    /// Why `roles` and `cluster_roles` are not known, where they are not: a rule that asks for them
+    /// cannot be judged then.
+    #[serde(skip)]
+    pub roles_unknown: Option<String>,
 }
 
 /// One request to the API server (or one object that is judged as if it were created).

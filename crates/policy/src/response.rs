@@ -114,6 +114,8 @@ pub struct RuleResponse {
     /// Where the object differs from the pattern, as in
     /// `spec.containers[0].securityContext.runAsNonRoot`.
     pub path: Option<String>,
+    /// The exception (`NAMESPACE/NAME`) for which the rule is skipped.
+    pub exception: Option<Arc<str>>,
     /// The object that was judged.
     pub resource: Arc<ResourceName>,
 }

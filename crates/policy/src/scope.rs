@@ -2,6 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,8 @@ pub(crate) struct Judgement<'r> {
     small: OnceCell<Value>,
     images: OnceCell<Value>,
     pub(crate) needs: RefCell<Vec<Lookup>>,
+    /// The namespace of the policy that is judging, which is all that it may look into.
+    confined: RefCell<Option<Arc<str>>>,
 }
 
 impl<'r> Judgement<'r> {
@@ -35,7 +38,30 @@ impl<'r> Judgement<'r> {
             small: OnceCell::new(),
             images: OnceCell::new(),
             needs: RefCell::new(Vec::new()),
+            confined: RefCell::new(None),
         }
+    }
+
+    /// From now on a policy of this namespace (or of none) judges.
+    pub(crate) fn confine(&self, namespace: Option<&Arc<str>>) {
+        *self.confined.borrow_mut() = namespace.cloned();
+    }
+
+    /// Why the policy that is judging may not look something up. Lookups are made with our rights, not
+    /// with those of whoever may write policies into one namespace.
+    fn forbids(&self, lookup: &Lookup) -> Option<String> {
+        let confined = self.confined.borrow();
+        let home: &str = confined.as_deref()?;
+        let within = match lookup {
+            Lookup::ConfigMap { namespace, .. } => namespace == home,
+            Lookup::ApiCall { url_path, .. } => is_within(url_path, home),
+            Lookup::Service { .. } => false,
+            Lookup::Global { .. } | Lookup::Image { .. } => true,
+        };
+        (!within).then(|| {
+            let what = lookup.describe();
+            format!("{what}: a policy of namespace `{home}` may look into that namespace only")
+        })
     }
 
     /// The same, with what the caller says of the operation set aside: for the object as it was
@@ -50,6 +76,9 @@ impl<'r> Judgement<'r> {
 
     /// The answer to a lookup; where there is none, it is noted as needed.
     pub(crate) fn answer(&self, lookup: Lookup) -> Result<&'r Value, Failure> {
+        if let Some(reason) = self.forbids(&lookup) {
+            return Err(Failure::invalid(reason));
+        }
         match self.environment.answers.get(&lookup) {
             Some(Answer::Ok(value)) => Ok(value),
             Some(Answer::Err(reason)) => Err(Failure::invalid(reason.clone())),
@@ -331,6 +360,18 @@ impl Document for Scope<'_> {
     }
 }
 
+/// Whether a path of the API server leads into a namespace, and nowhere else.
+fn is_within(url_path: &str, namespace: &str) -> bool {
+    let path = url_path.split(['?', '#']).next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').collect();
+    let plain = !path.contains(['%', '\\']) && !parts.iter().any(|part| [".", ".."].contains(part));
+    let rest = match parts.as_slice() {
+        ["", "api", _, rest @ ..] | ["", "apis", _, _, rest @ ..] => rest,
+        _ => return false,
+    };
+    plain && matches!(rest, ["namespaces", name, ..] if *name == namespace)
+}
+
 /// Who asks, as requests carry it: what is empty is left out.
 fn user_info(user: Option<&UserInfo>) -> Value {
     let mut made = Map::new();
@@ -383,6 +424,22 @@ fn lay_over(under: &mut Value, over: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_leads_into_one_namespace_or_elsewhere() {
+        for (path, within) in [
+            ("/api/v1/namespaces/team-a/configmaps?limit=1", true),
+            ("/apis/apps/v1/namespaces/team-a/deployments/web", true),
+            ("/api/v1/namespaces/team-b/secrets", false),
+            ("/api/v1/namespaces/team-a/../team-b/secrets", false),
+            ("/api/v1/namespaces/team-a/%2e%2e/team-b/secrets", false),
+            ("/api/v1/secrets?x=/namespaces/team-a/", false),
+            ("/apis/namespaces/team-a/pods", false),
+            ("api/v1/namespaces/team-a/pods", false),
+        ] {
+            assert_eq!(is_within(path, "team-a"), within, "{path}");
+        }
+    }
 
     #[test]
     fn dotted_keys_are_unfolded_and_merged() {

@@ -137,6 +137,29 @@ impl Selection {
         }
     }
 
+    /// Whether it fits whoever asks.
+    pub(crate) fn fits_anybody(&self, target: &Target<'_>) -> bool {
+        let fits = |filter: &Filter| filter.fits_object(target) && !filter.names_users();
+        match self {
+            Self::Any(filters) => filters.iter().any(fits),
+            Self::All(filters) => filters.iter().all(fits),
+        }
+    }
+
+    /// Whether it may fit, whoever asks.
+    pub(crate) fn fits_somebody(&self, target: &Target<'_>) -> bool {
+        match self {
+            Self::Any(filters) => filters.iter().any(|filter| filter.fits_object(target)),
+            Self::All(filters) => filters.iter().all(|filter| filter.fits_object(target)),
+        }
+    }
+
+    /// Whether some filter names roles of the user.
+    pub(crate) fn names_roles(&self) -> bool {
+        let names = |filter: &Filter| !(filter.roles.is_empty() && filter.cluster_roles.is_empty());
+        self.filters().iter().any(names)
+    }
+
     /// Whether an `exclude` fits. Where no user is known, filters on users do not fit.
     pub(crate) fn excludes(&self, target: &Target<'_>) -> bool {
         let nobody = UserInfo::default();

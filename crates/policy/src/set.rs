@@ -14,7 +14,7 @@ use crate::response::Evaluation;
 use crate::scope::Judgement;
 use crate::selection::Target;
 use index::{Index, Place};
-pub use scope_of::{KnownKinds, MatchesNothing, ScopeRule, WebhookScope};
+pub use scope_of::{KnownKinds, MatchesNothing, Phase, ScopeRule, WebhookScope};
 
 /// Policies ready to be evaluated; immutable, and shared between threads.
 #[derive(Debug, Default)]
@@ -67,6 +67,12 @@ impl PolicySet {
     /// The exceptions.
     pub fn exceptions(&self) -> &[PolicyException] {
         &self.exceptions
+    }
+
+    /// Whether some policy or exception must know the roles of the user.
+    pub fn asks_roles(&self) -> bool {
+        self.policies.iter().any(Policy::asks_roles)
+            || self.exceptions.iter().any(PolicyException::asks_roles)
     }
 
     /// Judges a request. Nothing is fetched: what is missing comes back as [`Evaluation::Needs`], and

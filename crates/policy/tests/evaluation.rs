@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Environment, Evaluation, FailurePolicy, KnownKinds, Lookup, Mode, Operation, PolicyException,
+    Environment, Evaluation, FailurePolicy, KnownKinds, Lookup, Mode, Operation, Phase, PolicyException,
     PolicySet, Request, RuleResponse, Status, UserInfo, parse,
 };
 use serde_json::{Value, json};
@@ -477,7 +477,7 @@ fn webhooks_are_asked_only_about_what_policies_name() {
     let mut strict = policy("a", confined);
     strict["metadata"]["annotations"] =
         json!({"pod-policies.kyverno.io/autogen-controllers": "none"});
-    let scopes = compile(&[ignoring, strict]).admission_scope(&KnownKinds::default());
+    let scopes = compile(&[ignoring, strict]).admission_scope(&KnownKinds::default(), Phase::Validate);
     assert_eq!(scopes[0].failure_policy, FailurePolicy::Fail);
     insta::assert_debug_snapshot!(scopes);
 }
@@ -538,4 +538,29 @@ fn two_policies_of_one_name_are_told() {
     let (set, duplicates) = PolicySet::compile(policies);
     assert_eq!(set.policies().len(), 1);
     assert_eq!(duplicates[0].to_string(), "another policy is called `p`");
+}
+
+#[test]
+fn a_rule_that_asks_for_roles_is_an_error_while_they_are_not_known() {
+    let mut request = Request::create(pod());
+    request.user = Some(UserInfo {
+        username: "alice".to_owned(),
+        roles_unknown: Some("not read yet".to_owned()),
+        ..UserInfo::default()
+    });
+    let deny = || json!({"deny": {}});
+    let of = |kind: &str| json!({"any": [{"resources": {"kinds": [kind]}, "clusterRoles": ["edit"]}]});
+    let said = judge(&policy("p", rule(of("Pod"), deny())), &request).unwrap();
+    assert_eq!(said, (Status::Error, "the user's roles are not known: not read yet".to_owned()));
+    assert_eq!(status(of("Secret"), deny(), &request), None, "no role makes it about a Pod");
+    let reads = json!({"deny": {"conditions": {"any": [
+        {"key": "edit", "operator": "AnyIn", "value": "{{ request.clusterRoles }}"}]}}});
+    assert_eq!(status(pods(), reads, &request), Some(Status::Error));
+    let mut excluding = rule(pods(), deny());
+    excluding["exclude"] = of("Pod");
+    assert_eq!(judge(&policy("p", excluding.clone()), &request).unwrap().0, Status::Error);
+    excluding["exclude"] = json!({"any": [
+        {"resources": {"kinds": ["Pod"]}, "clusterRoles": ["edit"]}, {"resources": {"kinds": ["P*"]}}]});
+    assert_eq!(judge(&policy("p", excluding), &request), None, "excluded whoever asks");
+    assert_eq!(status(pods(), deny(), &request), Some(Status::Fail), "nobody asks for roles");
 }

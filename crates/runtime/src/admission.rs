@@ -10,26 +10,33 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
 use proofstream_model::{Answer, Entry, Timestamp};
-use proofstream_policy::{Environment, Evaluation, PolicySet, Request, RuleResponse};
+use proofstream_policy::{Environment, Evaluation, Phase, PolicySet, Request, RuleResponse};
 use tokio::time::timeout_at;
 
 use crate::ingest::{Known, RecentDecisions};
+use crate::metrics::Metrics;
 use crate::policies::{Compiled, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
 use crate::webhooks::Lane;
 use shortfall::Shortfall;
 
+mod bindings;
 mod decision;
 mod filters;
 mod lookups;
 mod message;
 mod namespaces;
+mod policies;
 mod review;
+mod services;
 mod shortfall;
 
+pub use bindings::Bindings;
+pub(crate) use decision::verdict;
 pub use filters::{FilterError, Filters};
 pub use lookups::{ApiServer, LookupResolver, Resolving};
 pub use namespaces::{Labels, Namespaces};
+pub use policies::review_policy;
 pub use review::{Reply, Review, ReviewError};
 
 /// How long an answer waits for its decision to be on disk.
@@ -37,6 +44,8 @@ pub const DURABILITY_PATIENCE: Duration = Duration::from_millis(100);
 /// The key under which our answer carries the decision's reference; in the audit event it stands
 /// under `WEBHOOK/decision`.
 pub const DECISION_ANNOTATION: &str = "decision";
+/// How long a request waits for the role bindings to be read.
+const BINDINGS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often one request may ask for further lookups.
 const ROUNDS: usize = 16;
 
@@ -70,7 +79,9 @@ pub struct Admission {
     recorder: Recorder,
     recent: Arc<RecentDecisions>,
     namespaces: Arc<Namespaces>,
+    bindings: Arc<Bindings>,
     lookups: Arc<dyn LookupResolver>,
+    metrics: Arc<Metrics>,
     filters: ArcSwap<Filters>,
     counters: Counters,
     shortfall: Shortfall,
@@ -90,8 +101,12 @@ pub struct Parts {
     pub recent: Arc<RecentDecisions>,
     /// Labels of namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// Roles of users.
+    pub bindings: Arc<Bindings>,
     /// What policies may ask.
     pub lookups: Arc<dyn LookupResolver>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// What is never judged.
     pub filters: Filters,
 }
@@ -107,7 +122,9 @@ impl Admission {
             recorder: parts.recorder,
             recent: parts.recent,
             namespaces: parts.namespaces,
+            bindings: parts.bindings,
             lookups: parts.lookups,
+            metrics: parts.metrics,
             filters: ArcSwap::from_pointee(parts.filters),
             counters: Counters::default(),
             shortfall: Shortfall::default(),
@@ -153,17 +170,24 @@ impl Admission {
         self.shortfall.report(&self.recorder);
     }
 
-    /// Answers one call of the API server to webhook `lane`, whose body is `body`. Lookups are given
+    /// Answers one call of the API server to webhook `lane` of a phase, whose body is `body`. Lookups are given
     /// up at `deadline`.
     pub async fn review(
         self: &Arc<Self>,
+        phase: Phase,
         lane: &Lane,
         body: &[u8],
         arrived: Instant,
         deadline: Instant,
     ) -> Result<Vec<u8>, ReviewError> {
         let Review { mut request, request_kind } = Review::parse(body)?;
-        let reply = self.answer(lane, &mut request, request_kind, arrived, deadline).await;
+        let reply = match phase {
+            Phase::Mutate => Reply::default(),
+            Phase::Validate => {
+                self.answer(lane, &mut request, request_kind, arrived, deadline).await
+            }
+        };
+        self.metrics.reviewed(phase, arrived.elapsed());
         Ok(reply.to_json(&request.uid)?)
     }
 
@@ -184,6 +208,11 @@ impl Admission {
             self.counters.filtered.fetch_add(1, Ordering::Relaxed);
             return Reply::default();
         }
+        if let Some(user) = request.user.as_mut().filter(|_| compiled.asks_roles) {
+            Bindings::mark_unknown(user);
+            let patience = deadline.min(Instant::now() + BINDINGS_PATIENCE);
+            let _ = timeout_at(patience.into(), self.bindings.fill(user)).await;
+        }
         if let Some(namespace) = &request.namespace {
             let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
             request.namespace_labels = labels.ok().flatten().map(|labels| labels.as_ref().clone());
@@ -194,6 +223,7 @@ impl Admission {
             self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
             return Reply::default();
         }
+        self.metrics.judged(request, &responses);
         let mut reply = message::reply(request, &responses);
         let decision = decision::Making {
             cluster: self.cluster.as_deref(),
@@ -240,8 +270,9 @@ impl Admission {
     }
 
     async fn wait_until_durable(self: &Arc<Self>, ticket: Ticket) {
+        let handed_over = Instant::now();
         match durable_within(ticket, DURABILITY_PATIENCE).await {
-            Durability::Durable => {}
+            Durability::Durable => self.metrics.durable(handed_over.elapsed()),
             Durability::Lost => self.unrecorded(LOST),
             Durability::Late(ticket) => {
                 self.counters.late.fetch_add(1, Ordering::Relaxed);
@@ -249,8 +280,9 @@ impl Admission {
                 let admission = Arc::clone(self);
                 // INVARIANT: as many of these as the ledger's bounded queue holds.
                 tokio::spawn(async move {
-                    if ticket.await.is_err() {
-                        admission.unrecorded(LOST);
+                    match ticket.await {
+                        Ok(_) => admission.metrics.durable(handed_over.elapsed()),
+                        Err(_) => admission.unrecorded(LOST),
                     }
                 });
             }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use proofstream_catalog::Catalog;
 use proofstream_model::{ControlRef, Enforcer, Entry, PolicyBody, PolicyState};
+use proofstream_policy::GlobalEntry;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -19,6 +20,7 @@ use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
 use crate::webhooks::Lane;
 
+pub mod check;
 pub mod cluster;
 mod compiled;
 pub mod definitions;
@@ -58,7 +60,7 @@ impl ControlResolver for Catalog {
 /// Identifies a policy among all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyKey {
-    /// `ClusterPolicy` or `Policy`.
+    /// `ClusterPolicy`, `Policy`, `PolicyException`.
     pub kind: String,
     /// Namespace of a namespaced one.
     pub namespace: Option<String>,
@@ -75,7 +77,7 @@ pub enum Origin {
     File(PathBuf),
 }
 
-/// One policy as a place offers it: readable or not.
+/// One policy (or exception) as a place offers it: readable or not.
 #[derive(Debug, Clone)]
 pub struct Offer {
     /// Which one; for a document that has no name, its place.
@@ -108,6 +110,17 @@ pub struct Policies {
     pub admission: BTreeMap<Lane, Compiled>,
     /// Everything, for the background, whoever enforces it.
     pub all: Compiled,
+    /// What the policies may refer to.
+    pub globals: Vec<KnownGlobal>,
+}
+
+/// A global context entry in force.
+#[derive(Debug, Clone)]
+pub struct KnownGlobal {
+    /// SHA-256 (hex) of its text.
+    pub sha256: String,
+    /// The entry.
+    pub entry: Arc<GlobalEntry>,
 }
 
 struct Held {
@@ -115,6 +128,8 @@ struct Held {
     generation: Option<i64>,
     /// This text, or why it is unusable.
     parsed: Result<(), String>,
+    /// What in this text is not evaluated, in words.
+    not_evaluated: Vec<String>,
     /// The text that counts: this one, or the last usable one before it.
     in_force: Option<Arc<PolicyText>>,
 }
@@ -418,19 +433,14 @@ impl Inner {
         };
         let parsed = match unreadable {
             Some(reason) => Err(reason),
-            None => proofstream_policy::parse(text.document()).map_err(|error| error.to_string()),
+            None => check::read(text.document()).map_err(|error| error.to_string()),
         };
-        let held = match parsed {
-            Ok(_) => {
-                let in_force = Some(Arc::clone(&text));
-                Held { text, generation, parsed: Ok(()), in_force }
-            }
-            Err(reason) => {
-                let in_force = before.and_then(|before| before.in_force);
-                Held { text, generation, parsed: Err(reason), in_force }
-            }
+        let in_force = match parsed {
+            Ok(()) => Some(Arc::clone(&text)),
+            Err(_) => before.and_then(|before| before.in_force),
         };
-        self.held.insert(slot, held);
+        let not_evaluated = check::not_evaluated(text.document());
+        self.held.insert(slot, Held { text, generation, parsed, not_evaluated, in_force });
         true
     }
 
@@ -467,6 +477,7 @@ impl Inner {
             ready = false;
             messages.push("a policy of the same name in a directory counts instead".to_owned());
         }
+        messages.extend(held.not_evaluated.iter().cloned());
         messages.extend(self.notes.get(&key.full_name()).into_iter().flatten().cloned());
         PolicyReport {
             key: key.clone(),

@@ -10,15 +10,17 @@ use kube::Client;
 use proofstream_catalog::Catalog;
 use proofstream_ledger::storage::Directory;
 use proofstream_ledger::writer::{OpenError, SourceError, Start, Writer, WriterOptions};
-use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
+use proofstream_runtime::admission::{Admission, ApiServer, Bindings, Filters, Namespaces, Parts};
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
+use proofstream_runtime::globals::Globals;
 use proofstream_runtime::ingest::RecentDecisions;
+use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory};
 use proofstream_runtime::projection::Projection;
 use proofstream_runtime::reach::Reach;
 use proofstream_runtime::recorder::Recorder;
-use proofstream_runtime::webhooks::{Reconciler, Shape};
+use proofstream_runtime::webhooks::{Changing, Judging, OfPolicies, Part, Reconciler, Shape};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,13 +37,14 @@ mod config;
 mod connect;
 mod derived;
 mod health;
+mod measured;
 mod settled;
 mod trail;
 mod upkeep;
 mod watching;
 mod web;
 
-pub use config::{Audit, AuditLog, AuditWebhook, Config, ConfigError, Service, Web};
+pub use config::{Audit, AuditLog, AuditWebhook, Config, ConfigError, Reports, Service, Web};
 pub use connect::ConnectError;
 pub(crate) use connect::connect;
 pub use web::Page;
@@ -126,6 +129,14 @@ pub struct Handles {
     pub reach: Arc<Reach>,
     /// Labels of namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// Roles of users.
+    pub bindings: Arc<Bindings>,
+    /// What global context entries hold.
+    pub globals: Arc<Globals>,
+    /// What policies may ask.
+    pub lookups: Arc<ApiServer>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// The admission decisions and their counters.
     pub admission: Arc<Admission>,
     /// The webhook's HTTP side and its counters.
@@ -207,13 +218,23 @@ impl Up {
             derived::previous_policies(&projection)?,
         );
         let namespaces = Arc::new(Namespaces::new(client.clone()));
+        let metrics = Metrics::new();
+        let globals = Globals::new(client.clone());
+        let lookups = Arc::new(ApiServer::with_globals(
+            client.clone(),
+            Arc::clone(&globals),
+            Arc::clone(&metrics),
+        ));
+        let bindings = Arc::new(Bindings::new(client.clone()));
         let admission = Arc::new(Admission::new(Parts {
             cluster: Some(cluster_id.clone()),
             policies: Arc::clone(&policies),
             recorder: decisions.clone(),
             recent: Arc::clone(&recent),
             namespaces: Arc::clone(&namespaces),
-            lookups: Arc::new(ApiServer::new(client.clone())),
+            bindings: Arc::clone(&bindings),
+            lookups: Arc::clone(&lookups) as _,
+            metrics: Arc::clone(&metrics),
             filters: Filters::new(&config.namespace),
         }));
         let webhook = Arc::new(Webhook::new(Arc::clone(&admission), config.webhook.concurrency));
@@ -231,6 +252,10 @@ impl Up {
             policies,
             reach: Reach::new(),
             namespaces,
+            bindings,
+            globals,
+            lookups,
+            metrics,
             admission,
             webhook,
             audit_webhooks,
@@ -269,14 +294,18 @@ impl Up {
             endpoint: config.endpoint(handles.webhook_address),
             ca_bundle: certificates.bundle().as_ref().clone(),
             own_namespace: config.namespace.clone(),
+            checks_policies: config.webhook.check_policies,
         }));
         let nudge = watch::Sender::new(0);
-        let reconciler =
-            Reconciler::new(client.clone(), Arc::clone(&policies), Arc::clone(&shape), decisions);
         let mut tasks = JoinSet::new();
         tasks.spawn(upkeep::stop_accepting(handles.clone(), accepting));
-        tasks.spawn(reconciler.run(nudge.subscribe()));
+        let keeper = Keeper { handles: &handles, shape: &shape, recorder: &decisions };
+        tasks.spawn(keeper.of::<Judging>().run(nudge.subscribe()));
+        tasks.spawn(keeper.of::<Changing>().run(nudge.subscribe()));
+        tasks.spawn(keeper.of::<OfPolicies>().run(nudge.subscribe()));
         tasks.spawn(Arc::clone(&handles.namespaces).watch());
+        tasks.spawn(Arc::clone(&handles.globals).follow(Arc::clone(&policies)));
+        tasks.spawn(Arc::clone(&handles.bindings).watch(Arc::clone(&policies)));
         tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
         tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
         tasks.spawn(upkeep::filters(handles.clone()));
@@ -288,6 +317,7 @@ impl Up {
         for root in &config.policies {
             tasks.spawn(directory::watch(root.clone(), Arc::clone(&policies)));
         }
+        measured::show(&handles);
         write_run_file(&config.data, handles.webhook_address, None)?;
         tracing::info!(cluster = handles.cluster, webhook = %handles.webhook_address, "up");
         Ok(Self { handles, tasks, serving })
@@ -327,6 +357,25 @@ impl Up {
             Err(error) => tracing::error!(%error, "stopped"),
         }
         Ok(())
+    }
+}
+
+/// What keeps our webhook configurations as they should be.
+struct Keeper<'a> {
+    handles: &'a Handles,
+    shape: &'a Arc<ArcSwap<Shape>>,
+    recorder: &'a Recorder,
+}
+
+impl Keeper<'_> {
+    fn of<P: Part>(&self) -> Reconciler<P> {
+        Reconciler::new(
+            self.handles.client.clone(),
+            Arc::clone(&self.handles.policies),
+            Arc::clone(&self.handles.enforcers),
+            Arc::clone(self.shape),
+            self.recorder.clone(),
+        )
     }
 }
 

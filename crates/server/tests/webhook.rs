@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use proofstream_ledger::storage::{AppendFile, Directory, Storage};
 use proofstream_ledger::writer::{Start, Writer, WriterOptions};
 use proofstream_model::{ControlRef, Decision, GapBody, PolicyBody, PolicyState, Record};
-use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
+use proofstream_runtime::admission::{Admission, ApiServer, Bindings, Filters, Namespaces, Parts};
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::RecentDecisions;
+use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{ControlResolver, Offer, Origin, PolicyKey, PolicyStore};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::{BODY_BYTES, Webhook};
@@ -152,7 +153,9 @@ impl Stand {
             recorder: recorder("admission/0"),
             recent: Arc::new(RecentDecisions::new(100, None)),
             namespaces: Arc::new(Namespaces::new(client.clone())),
+            bindings: Arc::new(Bindings::new(client.clone())),
             lookups: Arc::new(ApiServer::new(client)),
+            metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
         }));
         let config = Config { data: folder.path().to_owned(), ..Config::default() };

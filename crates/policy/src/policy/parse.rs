@@ -19,6 +19,8 @@ use crate::wildcard::Wildcard;
 
 /// Versions of `kyverno.io` whose policies are read.
 const VERSIONS: [&str; 4] = ["v1", "v2beta1", "v2alpha1", "v2"];
+/// How expressions read the roles of the user.
+const ROLES: [&str; 2] = ["request.roles", "request.clusterRoles"];
 /// Most rules of one policy.
 const MAX_RULES: usize = 500;
 
@@ -277,8 +279,10 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         let message = "needs exactly one of `validate`, `mutate`, `generate`, `verifyImages`";
         return Err(ParseError::new(path, message));
     };
+    let in_filters = selection.names_roles() || exclusion.as_ref().is_some_and(Selection::names_roles);
     let mut made = Rule {
         name,
+        asks_roles: in_filters || mentions_roles(value),
         kind: RuleKind::Validate,
         selection,
         exclusion,
@@ -310,6 +314,16 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         }
     }
     Ok(made)
+}
+
+/// Whether some expression of a document reads the roles of the user.
+pub(crate) fn mentions_roles(value: &Value) -> bool {
+    match value {
+        Value::String(text) => ROLES.iter().any(|name| text.contains(name)),
+        Value::Array(items) => items.iter().any(mentions_roles),
+        Value::Object(members) => members.values().any(mentions_roles),
+        _ => false,
+    }
 }
 
 fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError> {

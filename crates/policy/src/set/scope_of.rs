@@ -98,6 +98,23 @@ pub struct WebhookScope {
     pub namespaces: Option<BTreeSet<String>>,
 }
 
+/// When the API server asks about a request: once to change it, then to judge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Mutating admission.
+    Mutate,
+    /// Validating admission.
+    Validate,
+}
+
+impl Phase {
+    /// Whether rules of a kind must hear of requests then. What makes other objects hears of them with
+    /// what judges, once nothing changes them any more.
+    pub(crate) fn hears(self, kind: RuleKind) -> bool {
+        (self == Self::Mutate) == (kind == RuleKind::Mutate)
+    }
+}
+
 /// A rule that no request can meet, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchesNothing {
@@ -120,10 +137,9 @@ impl Policy {
 }
 
 impl PolicySet {
-    /// What webhooks must be registered for, by failure policy (and apart for policies that bring
-    /// CEL conditions of their own). Derived rules count; rules of kinds other than validate count
-    /// too, so that a request that cannot be judged is at least seen.
-    pub fn admission_scope(&self, kinds: &KnownKinds) -> Vec<WebhookScope> {
+    /// What webhooks of a phase must be registered for, by failure policy (and apart for policies that
+    /// bring CEL conditions of their own). Derived rules count.
+    pub fn admission_scope(&self, kinds: &KnownKinds, phase: Phase) -> Vec<WebhookScope> {
         let mut scopes: Vec<WebhookScope> = Vec::new();
         for policy in self.policies().iter().filter(|policy| policy.is_admission()) {
             let settings = &policy.settings;
@@ -143,7 +159,7 @@ impl PolicySet {
                 scopes.len() - 1
             });
             if let Some(scope) = scopes.get_mut(place) {
-                scope.take(policy, kinds);
+                scope.take(policy, kinds, phase);
             }
         }
         scopes.sort_by_key(|scope| {
@@ -164,7 +180,7 @@ impl PolicySet {
             namespaces: None,
         };
         for policy in self.policies().iter().filter(|policy| policy.is_background()) {
-            scope.take(policy, kinds);
+            scope.take(policy, kinds, Phase::Validate);
         }
         scope.rules
     }
@@ -228,7 +244,7 @@ fn impossible(filter: &Filter, policy: &Policy, kinds: &KnownKinds) -> Option<St
 }
 
 impl WebhookScope {
-    fn take(&mut self, policy: &Policy, kinds: &KnownKinds) {
+    fn take(&mut self, policy: &Policy, kinds: &KnownKinds, phase: Phase) {
         self.policies.push(policy.qualified_name());
         let timeout = policy.settings.timeout_seconds;
         self.timeout_seconds = self.timeout_seconds.max(timeout);
@@ -237,8 +253,10 @@ impl WebhookScope {
             let key = (rule.group, rule.version, rule.resource);
             merged.entry(key).or_default().extend(rule.operations);
         }
-        for rule in &policy.rules {
-            if matches!(rule.action, Action::NotSupported(_)) && rule.kind != RuleKind::Validate {
+        for rule in policy.rules.iter().filter(|rule| phase.hears(rule.kind)) {
+            // What is to be judged and cannot be is at least seen; it follows its failure policy.
+            let judges = matches!(rule.kind, RuleKind::Validate | RuleKind::VerifyImages);
+            if matches!(rule.action, Action::NotSupported(_)) && !judges {
                 continue;
             }
             for filter in rule.selection.filters() {

@@ -2,13 +2,20 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
 
-use http::Request;
-use http_body_util::{BodyExt, Limited};
+use http::{Request, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::client::Body;
 use kube::{Api, Client};
 use proofstream_policy::{Answer, Lookup};
 use serde_json::Value;
+
+use super::services::{Call, Services};
+use crate::globals::Globals;
+use crate::metrics::Metrics;
 
 /// The longest answer to a lookup.
 const ANSWER_BYTES: usize = 2 << 20;
@@ -22,17 +29,25 @@ pub trait LookupResolver: Send + Sync {
     fn resolve<'a>(&'a self, lookup: &'a Lookup) -> Resolving<'a>;
 }
 
-/// Asks the API server.
+/// Asks the API server, services, and what is kept for global entries.
 pub struct ApiServer {
     client: Client,
+    services: Services,
+    globals: Option<Arc<Globals>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 // === impl ApiServer ===
 
 impl ApiServer {
-    /// Asks as `client`.
+    /// Asks as `client`; knows no global entries.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, services: Services::default(), globals: None, metrics: None }
+    }
+
+    /// The same with global entries, and measured.
+    pub fn with_globals(client: Client, globals: Arc<Globals>, metrics: Arc<Metrics>) -> Self {
+        Self { globals: Some(globals), metrics: Some(metrics), ..Self::new(client) }
     }
 
     async fn config_map(&self, namespace: &str, name: &str) -> Answer {
@@ -54,41 +69,75 @@ impl ApiServer {
             .uri(path)
             .header("Accept", "application/json")
             .header("Content-Type", "application/json")
-            .body(kube::client::Body::from(body.unwrap_or_default().as_bytes().to_vec()))
+            .body(Body::from(body.unwrap_or_default().as_bytes().to_vec()))
             .map_err(|error| failed(error.to_string()))?;
-        let response =
-            self.client.send(request).await.map_err(|error| failed(error.to_string()))?;
-        let status = response.status();
-        let bytes = Limited::new(response.into_body(), ANSWER_BYTES)
-            .collect()
-            .await
-            .map_err(|error| failed(format!("the answer cannot be read: {error}")))?
-            .to_bytes();
-        if !status.is_success() {
-            return Err(failed(status.to_string()));
+        read(self.client.send(request).await).await.map_err(failed)
+    }
+
+    async fn global(&self, name: &str, projection: &str) -> Answer {
+        match &self.globals {
+            Some(globals) => globals.answer(name, projection).await,
+            None => Err(format!("GlobalContextEntry `{name}`: global entries are not kept here")),
         }
-        serde_json::from_slice::<Value>(&bytes).map_err(|error| failed(error.to_string()))
+    }
+}
+
+/// Decodes an answer of bounded length.
+pub(super) async fn read(answer: Result<Response<Body>, kube::Error>) -> Result<Value, String> {
+    let response = answer.map_err(|error| chain(&error))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+    let bytes = body.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            format!("the answer is longer than {} MiB", ANSWER_BYTES >> 20)
+        } else {
+            format!("the answer cannot be read: {error}")
+        }
+    })?;
+    if !status.is_success() {
+        return Err(status.to_string());
+    }
+    serde_json::from_slice(&bytes.to_bytes())
+        .map_err(|error| format!("the answer is no JSON: {error}"))
+}
+
+/// An error with its causes: what broke a call is often said by the last of them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+impl ApiServer {
+    async fn find(&self, lookup: &Lookup) -> Answer {
+        match lookup {
+            Lookup::ConfigMap { namespace, name } => self.config_map(namespace, name).await,
+            Lookup::ApiCall { method, url_path, body } => {
+                self.call(method, url_path, body.as_deref()).await
+            }
+            Lookup::Service { method, url, body, ca_bundle, headers } => {
+                let (body, ca_bundle) = (body.as_deref(), ca_bundle.as_deref());
+                self.services.call(&Call { method, url, body, ca_bundle, headers }).await
+            }
+            Lookup::Global { name, projection } => self.global(name, projection).await,
+            Lookup::Image { reference } => {
+                Err(format!("registries are not asked by this version: `{reference}`"))
+            }
+        }
     }
 }
 
 impl LookupResolver for ApiServer {
     fn resolve<'a>(&'a self, lookup: &'a Lookup) -> Resolving<'a> {
         Box::pin(async move {
-            match lookup {
-                Lookup::ConfigMap { namespace, name } => self.config_map(namespace, name).await,
-                Lookup::ApiCall { method, url_path, body } => {
-                    self.call(method, url_path, body.as_deref()).await
-                }
-                Lookup::Service { url, .. } => {
-                    Err(format!("calls to services are not made by this version: `{url}`"))
-                }
-                Lookup::Global { name, .. } => Err(format!(
-                    "GlobalContextEntry `{name}`: global entries are not kept by this version"
-                )),
-                Lookup::Image { reference } => {
-                    Err(format!("registries are not asked by this version: `{reference}`"))
-                }
+            let began = Instant::now();
+            let answer = self.find(lookup).await;
+            if let Some(metrics) = &self.metrics {
+                metrics.looked_up(lookup, answer.is_ok(), began.elapsed());
             }
+            answer
         })
     }
 }
