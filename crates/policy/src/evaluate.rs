@@ -1,5 +1,6 @@
 //! Judgement of one request by one rule.
 
+pub(crate) mod mutate;
 mod validate;
 
 use std::cell::OnceCell;
@@ -130,6 +131,8 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let rule = at.rule;
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
+        // Mutate rules do not judge (see `mutate`).
+        Action::Mutate(_) => return None,
         Action::NotSupported(what) => {
             let message = format!("`{what}` is not evaluated by this version");
             return Some(Said::new(Status::NotSupported, message));
@@ -257,6 +260,22 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         "Namespace" => None,
         _ => Some(target.namespace).filter(|name| !name.is_empty()).map(str::to_owned),
     };
+    let resource = ResourceName {
+        api_version: kind.api_version(),
+        kind: kind.kind.clone(),
+        namespace,
+        name: target.name().to_owned(),
+    };
+    dress_for(said, request, resource, at)
+}
+
+/// Dresses what a rule says of an object.
+fn dress_for(
+    said: Said,
+    request: &Request,
+    resource: ResourceName,
+    at: &RuleAt<'_>,
+) -> RuleResponse {
     RuleResponse {
         policy_index: at.policy_index,
         policy: Arc::clone(&at.policy.name),
@@ -268,11 +287,6 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         failure_policy: at.policy.settings.failure_policy,
         message: said.message,
         path: said.path,
-        resource: Arc::new(ResourceName {
-            api_version: kind.api_version(),
-            kind: kind.kind.clone(),
-            namespace,
-            name: target.name().to_owned(),
-        }),
+        resource: Arc::new(resource),
     }
 }

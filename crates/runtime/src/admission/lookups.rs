@@ -82,6 +82,9 @@ impl LookupResolver for ApiServer {
                 Lookup::Service { url, .. } => {
                     Err(format!("calls to services are not made by this version: `{url}`"))
                 }
+                Lookup::Objects { .. } => {
+                    Err(format!("{}: not looked up by this version", lookup.describe()))
+                }
                 Lookup::Global { name, .. } => Err(format!(
                     "GlobalContextEntry `{name}`: global entries are not kept by this version"
                 )),
