@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::selection::LabelSelector;
+use crate::wildcard::Wildcard;
+
 /// Something that a policy must know and that only the caller can fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lookup {
@@ -37,6 +40,19 @@ pub enum Lookup {
         /// Headers to send.
         headers: Vec<(String, String)>,
     },
+    /// Existing objects (the targets of a mutation), answered with a list of them.
+    Objects {
+        /// Their `apiVersion`; may have globs.
+        api_version: String,
+        /// Their kind, with `/subresource` where one is meant; may have globs.
+        kind: String,
+        /// Their namespace; may have globs; empty for all.
+        namespace: String,
+        /// Their name; may have globs; empty for all.
+        name: String,
+        /// A label selector as JSON text.
+        selector: Option<String>,
+    },
     /// A `GlobalContextEntry`, answered with its cached data.
     Global {
         /// Name of the entry.
@@ -53,12 +69,37 @@ pub enum Lookup {
 }
 
 impl Lookup {
+    /// Whether an object is among those that a lookup of objects asks for.
+    pub fn selects(&self, object: &Value) -> bool {
+        let Self::Objects { api_version, kind, namespace, name, selector } = self else {
+            return false;
+        };
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+        let fits = |glob: &str, found: &str| glob.is_empty() || Wildcard::new(glob).matches(found);
+        let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+        let selected = |selector: &String| {
+            let selector = serde_json::from_str(selector).unwrap_or(Value::Null);
+            LabelSelector::parse(&selector, "selector")
+                .is_ok_and(|selector| selector.matches(&labels))
+        };
+        fits(api_version, text("/apiVersion"))
+            && fits(kind, text("/kind"))
+            && fits(namespace, text("/metadata/namespace"))
+            && fits(name, text("/metadata/name"))
+            && selector.as_ref().is_none_or(selected)
+    }
+
     /// In words, for messages.
     pub fn describe(&self) -> String {
         match self {
             Self::ConfigMap { namespace, name } => format!("ConfigMap `{namespace}/{name}`"),
             Self::ApiCall { method, url_path, .. } => format!("API call `{method} {url_path}`"),
             Self::Service { method, url, .. } => format!("call `{method} {url}`"),
+            Self::Objects { api_version, kind, namespace, name, .. } => {
+                let name = if name.is_empty() { "*" } else { name };
+                let place = if namespace.is_empty() { "*" } else { namespace };
+                format!("objects `{api_version}/{kind}` called `{place}/{name}`")
+            }
             Self::Global { name, .. } => format!("global context entry `{name}`"),
             Self::Image { reference } => format!("image `{reference}`"),
         }

@@ -1,5 +1,6 @@
 //! Judgement of one request by one rule.
 
+pub(crate) mod mutate;
 mod validate;
 
 use std::cell::OnceCell;
@@ -54,18 +55,9 @@ pub(crate) fn rule(
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
 ) -> Option<RuleResponse> {
-    let RuleAt { policy, rule, .. } = at;
-    let unknown = judgement.request.user.as_ref().and_then(|user| user.roles_unknown.as_ref());
-    if let Some(reason) = unknown.filter(|_| rule.asks_roles) {
-        // INVARIANT: roles that are not known are no roles that are not held.
-        let said = Said::new(Status::Error, format!("the user's roles are not known: {reason}"));
-        return may_be_about(policy, rule, target, judgement.request)
-            .then(|| dress(said, judgement.request, target, at));
+    if let Err(said) = approach(judgement, target, at)? {
+        return Some(dress(said, judgement.request, target, at));
     }
-    if !is_about(policy, rule, target, judgement.request) {
-        return None;
-    }
-    judgement.confine(policy.namespace.as_ref());
     if let Some((said, exception)) = exempted(judgement, target, at, empty) {
         let mut response = dress(said, judgement.request, target, at);
         response.exception = Some(exception);
@@ -73,6 +65,26 @@ pub(crate) fn rule(
     }
     let said = judge(judgement, at, empty)?;
     Some(dress(said, judgement.request, target, at))
+}
+
+/// Turns to a rule; `None` where it is not about the request, an error where that cannot be known.
+pub(crate) fn approach(
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+) -> Option<Result<(), Said>> {
+    let (policy, rule, request) = (at.policy, at.rule, judgement.request);
+    let unknown = request.user.as_ref().and_then(|user| user.roles_unknown.as_ref());
+    if let Some(reason) = unknown.filter(|_| rule.asks_roles) {
+        // INVARIANT: roles that are not known are not roles that are not held.
+        let said = Said::new(Status::Error, format!("the user's roles are not known: {reason}"));
+        return may_be_about(policy, rule, target, request).then_some(Err(said));
+    }
+    if !is_about(policy, rule, target, request) {
+        return None;
+    }
+    judgement.confine(policy.namespace.as_ref());
+    Some(Ok(()))
 }
 
 /// Whether a rule can be about a request of somebody.
@@ -153,6 +165,8 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let rule = at.rule;
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
+        // Mutate rules do not judge (see `mutate`).
+        Action::Mutate(_) => return None,
         Action::NotSupported(what) => {
             let message = format!("`{what}` is not evaluated by this version");
             return Some(Said::new(Status::NotSupported, message));
@@ -281,6 +295,22 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         "Namespace" => None,
         _ => Some(target.namespace).filter(|name| !name.is_empty()).map(str::to_owned),
     };
+    let resource = ResourceName {
+        api_version: kind.api_version(),
+        kind: kind.kind.clone(),
+        namespace,
+        name: target.name().to_owned(),
+    };
+    dress_for(said, request, resource, at)
+}
+
+/// Dresses what a rule says of an object.
+fn dress_for(
+    said: Said,
+    request: &Request,
+    resource: ResourceName,
+    at: &RuleAt<'_>,
+) -> RuleResponse {
     RuleResponse {
         policy_index: at.policy_index,
         policy: Arc::clone(&at.policy.name),
@@ -293,11 +323,6 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         message: said.message,
         path: said.path,
         exception: None,
-        resource: Arc::new(ResourceName {
-            api_version: kind.api_version(),
-            kind: kind.kind.clone(),
-            namespace,
-            name: target.name().to_owned(),
-        }),
+        resource: Arc::new(resource),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The way through the crate: [`parse`] turns a document into a [`Policy`] (or a [`ParseError`] that
 //! names the field), [`PolicySet::compile`] makes a set that is cheap to evaluate, and
-//! [`PolicySet::evaluate`] judges one [`Request`] in an [`Environment`]. Nothing here reads a clock, a
-//! file or a network: what a policy must look up comes back as [`Evaluation::Needs`].
+//! [`PolicySet::evaluate`] judges one [`Request`] in an [`Environment`], after [`PolicySet::mutate`] has
+//! changed its object. Nothing here reads a clock, a file or a network: what a policy must look up
+//! comes back as [`Evaluation::Needs`].
 
 mod condition;
 mod context;
@@ -19,6 +20,8 @@ mod global;
 mod image;
 mod jmespath;
 mod kinds;
+mod mutation;
+mod patch;
 mod pattern;
 mod policy;
 mod quantity;
@@ -38,6 +41,7 @@ pub use environment::{Answer, Environment, Lookup, Trigger};
 pub use error::ParseError;
 pub use exception::PolicyException;
 pub use global::{GlobalEntry, GlobalSource};
+pub use mutation::{Mutation, TargetMutation};
 pub use policy::{MatchCondition, Policy, derived_rules, is_policy, parse};
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};

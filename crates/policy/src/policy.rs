@@ -1,6 +1,7 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
 mod autogen;
+mod mutation;
 mod parse;
 mod validation;
 
@@ -15,6 +16,7 @@ use crate::error::ParseError;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
+pub(crate) use mutation::{Change, Loop, Mutate, Operations, Patch, Target as MutateTarget};
 pub(crate) use parse::mentions_roles;
 pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 
@@ -69,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) admission: bool,
     pub(crate) apply_one: bool,
     pub(crate) emit_warning: bool,
+    pub(crate) mutate_existing_on_update: bool,
 }
 
 /// A CEL condition that the API server checks before it calls the webhook.
@@ -115,6 +118,7 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Action {
     Validate(Box<Validation>),
+    Mutate(Box<Mutate>),
     /// Something that is not done yet, in words.
     NotSupported(&'static str),
 }
@@ -187,6 +191,30 @@ impl Policy {
         self.settings.emit_warning
     }
 
+    /// Whether it has rules that change the object of a request.
+    pub fn mutates(&self) -> bool {
+        self.mutations().any(|mutate| mutate.targets.is_empty())
+    }
+
+    /// Whether it has rules that change objects that exist.
+    pub fn mutates_existing(&self) -> bool {
+        self.mutations().any(|mutate| !mutate.targets.is_empty())
+    }
+
+    /// Whether it changes objects that exist also when it is made or changed itself.
+    pub fn mutates_existing_on_update(&self) -> bool {
+        self.mutations().filter(|mutate| !mutate.targets.is_empty()).any(|mutate| {
+            mutate.on_policy_update.unwrap_or(self.settings.mutate_existing_on_update)
+        })
+    }
+
+    fn mutations(&self) -> impl Iterator<Item = &Mutate> {
+        self.rules.iter().filter_map(|rule| match &rule.action {
+            Action::Mutate(mutate) => Some(&**mutate),
+            _ => None,
+        })
+    }
+
     /// Names of its rules, derived ones included, in order.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
@@ -196,7 +224,7 @@ impl Policy {
     pub fn not_supported(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().filter_map(|rule| match rule.action {
             Action::NotSupported(what) => Some((&*rule.name, what)),
-            Action::Validate(_) => None,
+            Action::Validate(_) | Action::Mutate(_) => None,
         })
     }
 }

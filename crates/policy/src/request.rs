@@ -160,6 +160,25 @@ impl Request {
         }
     }
 
+    /// The same request about another object, without a copy of its own.
+    pub(crate) fn with_object(&self, object: Value) -> Self {
+        Self {
+            uid: self.uid.clone(),
+            operation: self.operation,
+            kind: self.kind.clone(),
+            resource: self.resource.clone(),
+            subresource: self.subresource.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            object: Some(object),
+            old_object: self.old_object.clone(),
+            options: self.options.clone(),
+            user: self.user.clone(),
+            dry_run: self.dry_run,
+            namespace_labels: self.namespace_labels.clone(),
+        }
+    }
+
     /// The object that the request is about: the new one, or on DELETE the old one.
     pub fn subject(&self) -> Option<&Value> {
         match self.operation {

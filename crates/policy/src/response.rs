@@ -126,6 +126,10 @@ impl RuleResponse {
     pub fn refuses(&self) -> bool {
         match self.status {
             Status::Fail => self.mode == Mode::Enforce,
+            // An object that should have been changed and was not: no mode makes that right.
+            Status::Error if self.kind == RuleKind::Mutate => {
+                self.failure_policy == FailurePolicy::Fail
+            }
             Status::NotSupported if matches!(self.kind, RuleKind::Mutate | RuleKind::Generate) => {
                 false
             }

@@ -1,5 +1,7 @@
 //! What names mean while a rule is judged: the request, the policy's context, loops' elements.
 
+mod patched;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use crate::context::ContextEntry;
 use crate::environment::{Answer, Environment, Lookup};
 use crate::jmespath::{Data, Document, Failure, Interpreter};
 use crate::request::{Operation, Request, UserInfo};
+pub(crate) use patched::Patched;
 
 /// Most lookups that one judgement may ask for.
 const MAX_LOOKUPS: usize = 64;
@@ -53,7 +56,9 @@ impl<'r> Judgement<'r> {
         let confined = self.confined.borrow();
         let home: &str = confined.as_deref()?;
         let within = match lookup {
-            Lookup::ConfigMap { namespace, .. } => namespace == home,
+            Lookup::ConfigMap { namespace, .. } | Lookup::Objects { namespace, .. } => {
+                namespace == home
+            }
             Lookup::ApiCall { url_path, .. } => is_within(url_path, home),
             Lookup::Service { .. } => false,
             Lookup::Global { .. } | Lookup::Image { .. } => true,
@@ -160,13 +165,7 @@ impl<'r> Judgement<'r> {
 
     /// The whole of `request`, with values of the caller laid over it.
     fn request_with(&self, overlays: &[&Map<String, Value>]) -> Result<Value, Failure> {
-        let mut whole = self.whole()?;
-        for overlay in overlays {
-            if let Some(value) = overlay.get("request") {
-                lay_over(&mut whole, value);
-            }
-        }
-        Ok(whole)
+        self.whole().map(|whole| with_overlays(whole, overlays))
     }
 }
 
@@ -227,6 +226,8 @@ pub(crate) struct Scope<'s> {
     /// How many entries of the frame are visible: an entry sees those before it.
     visible: usize,
     element: Option<&'s Element<'s>>,
+    /// The object as patches have left it, which stands before what the request says.
+    patched: Option<&'s Patched<'s>>,
     merged_request: &'s OnceCell<Value>,
 }
 
@@ -245,6 +246,7 @@ impl<'s> Scope<'s> {
             frame: None,
             visible: 0,
             element: None,
+            patched: None,
             merged_request,
         }
     }
@@ -263,6 +265,18 @@ impl<'s> Scope<'s> {
     /// A level below with the element of a loop.
     pub(crate) fn with_element<'c>(&'c self, element: &'c Element<'c>) -> Scope<'c> {
         Scope { parent: Some(self), frame: None, visible: 0, element: Some(element), ..*self }
+    }
+
+    /// A level below with the object as patches have left it.
+    pub(crate) fn with_patched<'c>(&'c self, patched: &'c Patched<'c>) -> Scope<'c> {
+        Scope {
+            parent: Some(self),
+            frame: None,
+            visible: 0,
+            element: None,
+            patched: Some(patched),
+            ..*self
+        }
     }
 
     pub(crate) fn interpreter(&self) -> &'s Interpreter {
@@ -330,6 +344,9 @@ impl Document for Scope<'_> {
         if let Some(value) = self.element_member(name).or_else(|| self.foreach_member(name)) {
             return Ok(Some(value));
         }
+        if let Some(patched) = self.patched.filter(|patched| patched.stands_for(name)) {
+            return patched.data(&[&self.judgement.given, self.rule_given]).map(Some);
+        }
         if let Some(parent) = self.parent {
             return parent.member(name);
         }
@@ -348,8 +365,14 @@ impl Document for Scope<'_> {
     }
 
     fn whole(&self) -> Result<Value, Failure> {
-        let names =
-            ["request", "images", "serviceAccountName", "serviceAccountNamespace", "element"];
+        let names = [
+            "request",
+            "target",
+            "images",
+            "serviceAccountName",
+            "serviceAccountNamespace",
+            "element",
+        ];
         let mut made = Map::new();
         for name in names {
             if let Some(value) = self.member(name)? {
@@ -407,6 +430,16 @@ pub(crate) fn unfold(flat: &Map<String, Value>) -> Map<String, Value> {
         Value::Object(members) => members,
         _ => Map::new(),
     }
+}
+
+/// A request with what the values of the caller say of it.
+fn with_overlays(mut request: Value, overlays: &[&Map<String, Value>]) -> Value {
+    for overlay in overlays {
+        if let Some(value) = overlay.get("request") {
+            lay_over(&mut request, value);
+        }
+    }
+    request
 }
 
 /// Lays one value over another: objects are merged, all else is replaced.

@@ -1,6 +1,7 @@
 //! A set of policies, indexed so that a request meets only the rules that may be about it.
 
 mod index;
+mod mutate;
 mod scope_of;
 
 use serde_json::Map;
@@ -8,9 +9,9 @@ use serde_json::Map;
 use crate::environment::{Environment, Trigger};
 use crate::evaluate::{self, RuleAt};
 use crate::exception::PolicyException;
-use crate::policy::Policy;
+use crate::policy::{Action, Policy, Rule};
 use crate::request::Request;
-use crate::response::Evaluation;
+use crate::response::{Evaluation, RuleKind};
 use crate::scope::Judgement;
 use crate::selection::Target;
 use index::{Index, Place};
@@ -30,6 +31,28 @@ pub struct PolicySet {
 pub struct Duplicate {
     /// The name, with the namespace before it for namespaced policies.
     pub name: String,
+}
+
+/// What a set can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Say what rules make of a request.
+    Judge,
+    /// Change the object of a request.
+    Mutate,
+    /// Change objects that exist.
+    MutateExisting,
+}
+
+/// The work that a rule takes part in.
+fn speaks_in(rule: &Rule) -> Work {
+    match (rule.kind, &rule.action) {
+        (RuleKind::Mutate, Action::Mutate(mutate)) if !mutate.targets.is_empty() => {
+            Work::MutateExisting
+        }
+        (RuleKind::Mutate, _) => Work::Mutate,
+        (RuleKind::Validate | RuleKind::Generate | RuleKind::VerifyImages, _) => Work::Judge,
+    }
 }
 
 impl PolicySet {
@@ -75,7 +98,8 @@ impl PolicySet {
             || self.exceptions.iter().any(PolicyException::asks_roles)
     }
 
-    /// Judges a request. Nothing is fetched: what is missing comes back as [`Evaluation::Needs`], and
+    /// Judges a request by the rules that judge (validate, verifyImages). Nothing is fetched: what is
+    /// missing comes back as [`Evaluation::Needs`], and
     /// the caller asks again with the answers in the environment.
     pub fn evaluate(&self, request: &Request, environment: &Environment) -> Evaluation {
         let target = Target::new(request);
@@ -87,7 +111,7 @@ impl PolicySet {
         let empty = Map::new();
         let mut responses = Vec::new();
         let mut decided = None;
-        for at in self.rules_at(&candidates, environment.trigger) {
+        for at in self.rules_at(&candidates, environment.trigger, Work::Judge) {
             // With `applyRules: One` the first rule that says pass or fail ends the policy.
             if decided == Some(at.policy_index) {
                 continue;
@@ -108,6 +132,7 @@ impl PolicySet {
         &'s self,
         places: &'s [Place],
         trigger: Trigger,
+        work: Work,
     ) -> impl Iterator<Item = RuleAt<'s>> + 's {
         places.iter().filter_map(move |&(policy_index, rule_index)| {
             let policy = self.policies.get(policy_index)?;
@@ -116,6 +141,9 @@ impl PolicySet {
                 Trigger::Background => policy.settings.background,
             };
             let rule = policy.rules.get(rule_index).filter(|_| wanted)?;
+            if speaks_in(rule) != work {
+                return None;
+            }
             Some(RuleAt { policy_index, policy, rule, exceptions: &self.exceptions })
         })
     }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
 use proofstream_model::{Answer, Entry, Timestamp};
-use proofstream_policy::{Environment, Evaluation, Phase, PolicySet, Request, RuleResponse};
+use proofstream_policy::{Environment, Evaluation, Phase, PolicySet, Request, RuleResponse, Status};
 use tokio::time::timeout_at;
 
 use crate::ingest::{Known, RecentDecisions};
 use crate::metrics::Metrics;
-use crate::policies::{Compiled, PolicyStore};
+use crate::policies::{Compiled, Policies, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
 use crate::webhooks::Lane;
 use shortfall::Shortfall;
@@ -44,6 +44,10 @@ pub const DURABILITY_PATIENCE: Duration = Duration::from_millis(100);
 /// The key under which our answer carries the decision's reference; in the audit event it stands
 /// under `WEBHOOK/decision`.
 pub const DECISION_ANNOTATION: &str = "decision";
+/// The key under which our answer says which rules changed the object.
+pub const CHANGED_ANNOTATION: &str = "changed-by";
+/// Most rules that it names.
+const CHANGED_NAMES: usize = 20;
 /// How long a request waits for the role bindings to be read.
 const BINDINGS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often one request may ask for further lookups.
@@ -60,6 +64,8 @@ pub struct Counters {
     pub unmatched: AtomicU64,
     /// Requests that the filters keep from the policies.
     pub filtered: AtomicU64,
+    /// Requests whose object was changed.
+    pub changed: AtomicU64,
     /// Decisions that let the request go on.
     pub allowed: AtomicU64,
     /// Decisions that refused it.
@@ -182,13 +188,75 @@ impl Admission {
     ) -> Result<Vec<u8>, ReviewError> {
         let Review { mut request, request_kind } = Review::parse(body)?;
         let reply = match phase {
-            Phase::Mutate => Reply::default(),
+            Phase::Mutate => self.change(lane, &mut request, deadline).await,
             Phase::Validate => {
                 self.answer(lane, &mut request, request_kind, arrived, deadline).await
             }
         };
         self.metrics.reviewed(phase, arrived.elapsed());
         Ok(reply.to_json(&request.uid)?)
+    }
+
+    /// The policies of a lane, and the request with what they may ask of it; `None` where they are not
+    /// asked.
+    async fn prepare<'p>(
+        &self,
+        policies: &'p Policies,
+        lane: &Lane,
+        request: &mut Request,
+        deadline: Instant,
+    ) -> Option<&'p Compiled> {
+        let Some(compiled) = policies.admission.get(lane) else {
+            self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        if self.filters.load().exclude(request) {
+            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if let Some(user) = request.user.as_mut().filter(|_| compiled.asks_roles) {
+            Bindings::mark_unknown(user);
+            let patience = deadline.min(Instant::now() + BINDINGS_PATIENCE);
+            let _ = timeout_at(patience.into(), self.bindings.fill(user)).await;
+        }
+        if let Some(namespace) = &request.namespace {
+            let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
+            request.namespace_labels = labels.ok().flatten().map(|labels| labels.as_ref().clone());
+        }
+        Some(compiled)
+    }
+
+    /// Changes the object of a request. What comes of it is decided, and recorded, by the validating
+    /// call that follows; here only who changed it goes into the audit event.
+    async fn change(&self, lane: &Lane, request: &mut Request, deadline: Instant) -> Reply {
+        let policies = self.policies.current();
+        let Some(compiled) = self.prepare(&policies, lane, request, deadline).await else {
+            return Reply::default();
+        };
+        let request = &*request;
+        let mutation = resolve(self.environment(), self.lookups.as_ref(), deadline, |environment| {
+            compiled.set.mutate(request, environment)
+        })
+        .await;
+        self.metrics.judged(request, &mutation.responses);
+        let mut reply = message::reply(request, &mutation.responses);
+        let Some(object) = request.object.as_ref().filter(|_| reply.refusal.is_none()) else {
+            return reply;
+        };
+        let operations = mutation.patch(object);
+        if operations.is_empty() {
+            return reply;
+        }
+        match serde_json::to_vec(&operations) {
+            Ok(patch) => {
+                self.counters.changed.fetch_add(1, Ordering::Relaxed);
+                reply.patch = Some(patch);
+                reply.audit_annotations.insert(CHANGED_ANNOTATION, changed_by(&mutation.responses));
+            }
+            // INVARIANT: operations are JSON; a change that cannot be written is not passed over.
+            Err(error) => reply.refusal = Some(format!("a change cannot be written: {error}")),
+        }
+        reply
     }
 
     async fn answer(
@@ -200,23 +268,9 @@ impl Admission {
         deadline: Instant,
     ) -> Reply {
         let policies = self.policies.current();
-        let Some(compiled) = policies.admission.get(lane) else {
-            self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
+        let Some(compiled) = self.prepare(&policies, lane, request, deadline).await else {
             return Reply::default();
         };
-        if self.filters.load().exclude(request) {
-            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
-            return Reply::default();
-        }
-        if let Some(user) = request.user.as_mut().filter(|_| compiled.asks_roles) {
-            Bindings::mark_unknown(user);
-            let patience = deadline.min(Instant::now() + BINDINGS_PATIENCE);
-            let _ = timeout_at(patience.into(), self.bindings.fill(user)).await;
-        }
-        if let Some(namespace) = &request.namespace {
-            let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
-            request.namespace_labels = labels.ok().flatten().map(|labels| labels.as_ref().clone());
-        }
         let request = &*request;
         let responses = self.judge(compiled, request, deadline).await;
         if responses.is_empty() {
@@ -264,9 +318,13 @@ impl Admission {
         request: &Request,
         deadline: Instant,
     ) -> Vec<RuleResponse> {
+        judge_with(&compiled.set, request, self.environment(), self.lookups.as_ref(), deadline).await
+    }
+
+    fn environment(&self) -> Environment {
         let mut environment = Environment::at(moment(self.recorder.now()));
         environment.seed = self.seed();
-        judge_with(&compiled.set, request, environment, self.lookups.as_ref(), deadline).await
+        environment
     }
 
     async fn wait_until_durable(self: &Arc<Self>, ticket: Ticket) {
@@ -305,13 +363,23 @@ impl Admission {
 pub(crate) async fn judge_with(
     set: &PolicySet,
     request: &Request,
-    mut environment: Environment,
+    environment: Environment,
     resolver: &dyn LookupResolver,
     deadline: Instant,
 ) -> Vec<RuleResponse> {
+    resolve(environment, resolver, deadline, |environment| set.evaluate(request, environment)).await
+}
+
+/// Evaluates, finding out what the evaluation asks for, until it asks for nothing more.
+async fn resolve<T: Default>(
+    mut environment: Environment,
+    resolver: &dyn LookupResolver,
+    deadline: Instant,
+    evaluate: impl Fn(&Environment) -> Evaluation<T>,
+) -> T {
     for _ in 0..ROUNDS {
-        match set.evaluate(request, &environment) {
-            Evaluation::Done(responses) => return responses,
+        match evaluate(&environment) {
+            Evaluation::Done(outcome) => return outcome,
             Evaluation::Needs(lookups) => {
                 let found = lookups.iter().map(|lookup| async move {
                     match timeout_at(deadline.into(), resolver.resolve(lookup)).await {
@@ -326,10 +394,27 @@ pub(crate) async fn judge_with(
     }
     // A rule that always wants more is judged with what it has.
     environment.offline = true;
-    match set.evaluate(request, &environment) {
-        Evaluation::Done(responses) => responses,
-        Evaluation::Needs(_) => Vec::new(),
+    match evaluate(&environment) {
+        Evaluation::Done(outcome) => outcome,
+        Evaluation::Needs(_) => T::default(),
     }
+}
+
+/// The rules that changed something, a line's worth of them.
+fn changed_by(responses: &[RuleResponse]) -> String {
+    let changed = responses.iter().filter(|response| response.status == Status::Pass);
+    let names: Vec<String> = changed
+        .map(|response| match &response.policy_namespace {
+            Some(namespace) => format!("{namespace}/{}/{}", response.policy, response.rule),
+            None => format!("{}/{}", response.policy, response.rule),
+        })
+        .collect();
+    let more = names.len().saturating_sub(CHANGED_NAMES);
+    let mut text = names.into_iter().take(CHANGED_NAMES).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }
 
 fn moment(time: Timestamp) -> jiff::Timestamp {

@@ -157,6 +157,7 @@ impl Metrics {
             Lookup::ApiCall { .. } => "api-server",
             Lookup::Service { .. } => "service",
             Lookup::Global { .. } => "global",
+            Lookup::Objects { .. } => "objects",
             Lookup::Image { .. } => "image",
         };
         let outcome = if found { "found" } else { "error" };

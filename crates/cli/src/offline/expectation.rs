@@ -1,23 +1,25 @@
 //! Runs test files and compares what rules say with what is expected of them, strictly: an
 //! expectation holds only where a response with that rule and that result exists.
 
+mod patched;
 mod selector;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use proofstream_policy::{Operation, RuleResponse, Status, UserInfo};
+use proofstream_policy::{Operation, RuleKind, RuleResponse, Status, UserInfo};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::offline::files::{self, Found};
-use crate::offline::judge::{Circumstances, Defaults, Judge};
+use crate::offline::judge::{Circumstances, Defaults, Judge, Judged};
 use crate::offline::policies::{self, Loaded};
 use crate::offline::scope;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
+use patched::Patched;
 use selector::{Identity, Selector, policy_matches, rule_matches};
 
 /// The reason given where a test expects something of a resource that it does not have.
@@ -133,9 +135,10 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     };
     let bench = Bench::prepare(folder, test, now, &mut tell).map_err(&mut tell).ok();
     for expected in &test.results {
-        for selector in selectors(expected, bench.as_ref()) {
+        let patched = Patched::load(&resolve(folder, &expected.patched()));
+        for selector in selectors(expected, &patched, bench.as_ref()) {
             let outcome = match &bench {
-                Some(bench) => bench.outcome(test, expected, &selector),
+                Some(bench) => bench.outcome(test, expected, &selector, &patched),
                 None => Outcome::failed("the test cannot be prepared"),
             };
             report.expectations.push(Expectation {
@@ -155,8 +158,9 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     }
 }
 
-/// The resources an entry is about; where it names none, all of its kind.
-fn selectors(expected: &Expected, bench: Option<&Bench>) -> Vec<Selector> {
+/// The resources an entry is about; where it names none, all of its kind, or of those the ones that
+/// its file of patched objects holds.
+fn selectors(expected: &Expected, patched: &Patched, bench: Option<&Bench>) -> Vec<Selector> {
     let kind = expected.kind.as_deref();
     let mut selectors: Vec<_> = expected
         .resources
@@ -166,8 +170,10 @@ fn selectors(expected: &Expected, bench: Option<&Bench>) -> Vec<Selector> {
         .chain(expected.resource_specs.iter().map(Selector::specified))
         .collect();
     if selectors.is_empty() {
-        let resources = bench.map(|bench| bench.resources.as_slice()).unwrap_or_default();
-        let all = resources.iter().map(|resource| Selector::exactly(&resource.identity));
+        let of = |resources: fn(&Bench) -> &[Resource]| bench.map(resources).unwrap_or_default();
+        let all = of(|bench| &bench.resources).iter().chain(of(|bench| &bench.existing));
+        let all = all.filter(|resource| patched.is_empty() || patched.knows(&resource.identity));
+        let all = all.map(|resource| Selector::exactly(&resource.identity));
         let any = Selector::of_kind(kind);
         selectors.extend(all.filter(|selector| any.includes(selector)));
         if selectors.is_empty() {
@@ -199,14 +205,16 @@ impl Outcome {
 /// A test that is ready to run.
 struct Bench {
     resources: Vec<Resource>,
+    /// Existing objects that rules may change.
+    existing: Vec<Resource>,
     /// (policy, namespace) of the policies that can be judged with.
     policies: Vec<(String, Option<String>)>,
     /// (policy, rule, what) of rules that cannot be run.
     not_supported: Vec<(String, String, String)>,
     loaded: Loaded,
     judge: Judge,
-    /// What the rules say of each resource, for the operation that the values give.
-    responses: Vec<Vec<RuleResponse>>,
+    /// What came of each resource, for the operation that the values give.
+    judged: Vec<Judged>,
 }
 
 struct Resource {
@@ -244,19 +252,32 @@ impl Bench {
             }
         }
         let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
-        let defaults = Defaults::AsWritten;
-        let (mut judge, _) =
-            Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
         let resources = load_resources(&resolve(folder, &test.resources), tell);
+        let existing = load_resources(&resolve(folder, &test.target_resources), tell);
+        let known = existing.iter().chain(&resources).map(|each| each.object.clone()).collect();
+        let circumstances = Circumstances {
+            values,
+            exceptions,
+            user,
+            existing: Some(known),
+            defaults: Defaults::AsWritten,
+            now,
+        };
+        let (mut judge, _) = Judge::new(own, circumstances);
         for resource in &resources {
             judge.notice(&resource.object);
         }
-        let responses =
-            resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
-        Ok(Self { resources, policies, not_supported, loaded, judge, responses })
+        let judged = resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
+        Ok(Self { resources, existing, policies, not_supported, loaded, judge, judged })
     }
 
-    fn outcome(&self, test: &TestFile, expected: &Expected, selector: &Selector) -> Outcome {
+    fn outcome(
+        &self,
+        test: &TestFile,
+        expected: &Expected,
+        selector: &Selector,
+        patched: &Patched,
+    ) -> Outcome {
         let foreign = self.loaded.unsupported.iter().find(|each| each.name == expected.policy);
         if let Some(foreign) = foreign {
             return Outcome::unsupported(&format!("kind {}", foreign.kind));
@@ -280,38 +301,45 @@ impl Bench {
             Some(None) => return Outcome::failed("the operation is not one of the API server's"),
             operation => operation.flatten(),
         };
-        self.compare(expected, selector, operation)
+        self.compare(expected, selector, patched, operation)
     }
 
     fn compare(
         &self,
         expected: &Expected,
         selector: &Selector,
+        patched: &Patched,
         operation: Option<Operation>,
     ) -> Outcome {
-        let mut is_there = false;
+        let selects =
+            |each: &Resource| selector.matches(&each.identity, expected.namespace.as_deref());
+        let mut is_there = self.existing.iter().any(selects);
         let mut found = Vec::new();
-        for (resource, responses) in self.resources.iter().zip(&self.responses) {
-            if !selector.matches(&resource.identity, expected.namespace.as_deref()) {
-                continue;
-            }
-            is_there = true;
+        for (resource, judged) in self.resources.iter().zip(&self.judged) {
             let tried = operation
                 .map(|operation| self.judge.judge(resource.object.clone(), Some(operation)));
-            let responses = tried.as_ref().unwrap_or(responses);
-            found.extend(responses.iter().filter(|response| is_meant(expected, response)).cloned());
+            let judged = tried.as_ref().unwrap_or(judged);
+            if selects(resource) {
+                is_there = true;
+                found.extend(of_trigger(expected, patched, resource, judged));
+            }
+            found.extend(of_targets(expected, patched, selector, judged));
         }
         let wanted = expected.result().unwrap_or_default();
-        let best = found.iter().find(|response| response.status.as_str() == wanted);
+        let best = found.iter().find(|each| each.holds(wanted));
+        let best = best.or_else(|| found.iter().find(|each| each.says(wanted)));
         match best.or_else(|| found.first()) {
-            Some(response) if response.status == Status::NotSupported => self
+            Some(said) if said.response.status == Status::NotSupported => self
                 .not_supported(expected)
-                .unwrap_or_else(|| Outcome::unsupported(&response.message)),
-            Some(response) => Outcome {
-                actual: Some(response.status.as_str().to_owned()),
-                holds: response.status.as_str() == wanted,
+                .unwrap_or_else(|| Outcome::unsupported(&said.response.message)),
+            Some(said) => Outcome {
+                actual: Some(said.response.status.as_str().to_owned()),
+                holds: said.holds(wanted),
                 unsupported: None,
-                reason: response.message.clone(),
+                reason: match &said.difference {
+                    Some(difference) if said.says(wanted) => difference.clone(),
+                    _ => said.response.message.clone(),
+                },
             },
             None if !is_there => Outcome::failed(NO_SUCH_RESOURCE),
             None => self.not_supported(expected).unwrap_or_else(|| {
@@ -328,6 +356,61 @@ impl Bench {
         });
         found.map(|(_, _, what)| Outcome::unsupported(what))
     }
+}
+
+/// What a rule said, and how what it left differs from what is expected.
+struct Said {
+    response: RuleResponse,
+    difference: Option<String>,
+}
+
+impl Said {
+    fn says(&self, wanted: &str) -> bool {
+        self.response.status.as_str() == wanted
+    }
+
+    fn holds(&self, wanted: &str) -> bool {
+        self.says(wanted) && self.difference.is_none()
+    }
+}
+
+/// What the rules meant said of a resource.
+fn of_trigger<'a>(
+    expected: &'a Expected,
+    patched: &'a Patched,
+    resource: &'a Resource,
+    judged: &'a Judged,
+) -> impl Iterator<Item = Said> + 'a {
+    let meant = judged.responses.iter().filter(|response| is_meant(expected, response));
+    meant.map(|response| {
+        let left = judged.after(response.policy_index).unwrap_or(&resource.object);
+        let difference = match response.kind {
+            RuleKind::Mutate => patched.difference(left),
+            _ => None,
+        };
+        Said { response: response.clone(), difference }
+    })
+}
+
+/// What the rules meant said of existing objects: of those that are selected, or where the resource
+/// that gave occasion is, of all.
+fn of_targets<'a>(
+    expected: &'a Expected,
+    patched: &'a Patched,
+    selector: &'a Selector,
+    judged: &'a Judged,
+) -> impl Iterator<Item = Said> + 'a {
+    let meant = judged.targets.iter().filter(|each| is_meant(expected, &each.response));
+    meant.filter_map(|each| {
+        let Some(target) = &each.target else {
+            return Some(Said { response: each.response.clone(), difference: None });
+        };
+        if !selector.matches(&Identity::of(target), expected.namespace.as_deref()) {
+            return None;
+        }
+        let left = each.object.as_ref().unwrap_or(target);
+        Some(Said { response: each.response.clone(), difference: patched.difference(left) })
+    })
 }
 
 fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Duplicate, Environment, Evaluation, Operation, Policy, PolicyException, PolicySet, Request,
-    RuleResponse, UserInfo, default_object,
+    Duplicate, Environment, Evaluation, Lookup, Mutation, Operation, Policy, PolicyException,
+    PolicySet, Request, RuleResponse, TargetMutation, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
 
@@ -25,6 +25,8 @@ pub struct Circumstances {
     pub exceptions: Vec<PolicyException>,
     /// Who asks; `None` where a match on users shall not be narrowed by them.
     pub user: Option<UserInfo>,
+    /// Objects that exist, for rules that change them; `None` where nothing is known of any.
+    pub existing: Option<Vec<Value>>,
     /// Whether objects get the API server's defaults first.
     pub defaults: Defaults,
     /// The present moment.
@@ -48,9 +50,31 @@ pub struct Judge {
     by_rule: ByRule,
     by_element: ByRule,
     user: Option<UserInfo>,
+    existing: Option<Vec<Value>>,
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     now: Timestamp,
+}
+
+/// What came of one object.
+pub struct Judged {
+    /// What every rule that matches says, mutate rules first; each in the order of policies and
+    /// rules.
+    pub responses: Vec<RuleResponse>,
+    /// The object after each policy that changed it, by the policy's position.
+    pub patched: Vec<(usize, Value)>,
+    /// What rules did to existing objects.
+    pub targets: Vec<TargetMutation>,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// The object as a policy left it; `None` where neither it nor one before it changed anything.
+    pub fn after(&self, policy_index: usize) -> Option<&Value> {
+        let left = self.patched.iter().rfind(|(index, _)| *index <= policy_index);
+        left.map(|(_, object)| object)
+    }
 }
 
 // === impl Judge ===
@@ -59,11 +83,13 @@ impl Judge {
     /// A judge with policies and what stands in for a cluster; also names the policies that could
     /// not be taken in because another has their name.
     pub fn new(policies: Vec<Policy>, circumstances: Circumstances) -> (Self, Vec<Duplicate>) {
-        let Circumstances { values, exceptions, user, defaults, now } = circumstances;
+        let Circumstances { values, exceptions, user, existing, defaults, now } = circumstances;
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        (Self { set, values, by_rule, by_element, user, defaults, namespaces, now }, duplicates)
+        let judge =
+            Self { set, values, by_rule, by_element, user, existing, defaults, namespaces, now };
+        (judge, duplicates)
     }
 
     /// The policies, in the order of the responses' `policy_index`.
@@ -81,28 +107,81 @@ impl Judge {
         }
     }
 
-    /// What every rule that matches says of an object, in the order of policies and rules, if the
-    /// operation (CREATE, unless values say otherwise) were tried on it.
-    pub fn judge(&self, mut object: Value, operation: Option<Operation>) -> Vec<RuleResponse> {
+    /// Mutates an object, then judges it, as if the operation (CREATE, unless values say otherwise)
+    /// were tried on it.
+    pub fn judge(&self, mut object: Value, operation: Option<Operation>) -> Judged {
         scope::put_into_namespace(&mut object);
         if self.defaults == Defaults::Filled {
             default_object(&mut object);
         }
-        let request = self.request(object);
+        let mut request = self.request(object);
+        let mut judged =
+            Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
+        self.mutate(&mut request, operation, &mut judged);
+        judged.targets = self.by_policy(
+            &request,
+            operation,
+            |policy| policy.mutates_existing(),
+            |mutation| mutation.response.policy_index,
+            |request, environment| self.set.mutate_existing(request, environment),
+        );
+        judged.responses.extend(self.by_policy(
+            &request,
+            operation,
+            |_| true,
+            |response| response.policy_index,
+            |request, environment| self.set.evaluate(request, environment),
+        ));
+        judged
+    }
+
+    /// Lets each policy that mutates have the object as the policies before it left it.
+    fn mutate(&self, request: &mut Request, operation: Option<Operation>, judged: &mut Judged) {
         let resource = request.name.clone().unwrap_or_default();
-        // Values may differ by policy: each such policy is asked on its own, all others at once.
+        for (policy_index, policy) in self.policies().iter().enumerate() {
+            if !policy.mutates() {
+                continue;
+            }
+            let variables = self.values.variables(Some(policy.name()), &resource);
+            let work = |request: &Request, environment: &Environment| {
+                self.set.mutate_by(policy_index, request, environment)
+            };
+            let done = self.run(request, variables, operation, work);
+            let Mutation { responses, object } = done.unwrap_or_default();
+            judged.responses.extend(responses);
+            if let Some(object) = object {
+                judged.patched.push((policy_index, object.clone()));
+                request.object = Some(object);
+            }
+        }
+    }
+
+    /// Runs work for policies of a kind. Values may differ by policy: each policy with values of its
+    /// own is asked alone, all others at once.
+    fn by_policy<T>(
+        &self,
+        request: &Request,
+        operation: Option<Operation>,
+        wanted: fn(&Policy) -> bool,
+        policy_of: fn(&T) -> usize,
+        work: impl Fn(&Request, &Environment) -> Evaluation<Vec<T>>,
+    ) -> Vec<T> {
+        if !self.policies().iter().any(wanted) {
+            return Vec::new();
+        }
+        let resource = request.name.clone().unwrap_or_default();
         let special = self.values.policies_with_values_for(&resource);
-        let is_special = |response: &RuleResponse| special.contains(&&*response.policy);
+        let name_of = |each: &T| self.policies().get(policy_of(each)).map(Policy::name);
         let common = self.values.variables(None, &resource);
-        let mut all = self.evaluate(request.clone(), common, operation);
-        all.retain(|response| !is_special(response));
+        let mut all = self.run(request, common, operation, &work).unwrap_or_default();
+        all.retain(|each| name_of(each).is_none_or(|name| !special.contains(&name)));
         for policy in &special {
             let variables = self.values.variables(Some(policy), &resource);
-            let own = self.evaluate(request.clone(), variables, operation);
-            all.extend(own.into_iter().filter(|response| &*response.policy == *policy));
+            let own = self.run(request, variables, operation, &work).unwrap_or_default();
+            all.extend(own.into_iter().filter(|each| name_of(each) == Some(policy)));
         }
         if !special.is_empty() {
-            all.sort_by_key(|response| response.policy_index);
+            all.sort_by_key(policy_of);
         }
         all
     }
@@ -116,34 +195,46 @@ impl Judge {
         request
     }
 
-    fn evaluate(
+    /// Runs work until it has the answers that it needs; `None` if it never has.
+    fn run<T>(
         &self,
-        mut request: Request,
+        request: &Request,
         mut variables: Map<String, Value>,
         operation: Option<Operation>,
-    ) -> Vec<RuleResponse> {
+        work: impl Fn(&Request, &Environment) -> Evaluation<T>,
+    ) -> Option<T> {
         // Taken out, because it becomes the request's own: an old object, for one, is judged as if
         // it were created, whatever happens to the new one.
         let given = variables.remove("request.operation");
         let given = given.as_ref().and_then(Value::as_str).and_then(Operation::from_word);
+        let mut request = request.clone();
         set_operation(&mut request, operation.or(given));
         let mut environment = Environment::at(self.now);
         environment.variables = variables;
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
-        environment.offline = true;
+        environment.offline = self.existing.is_none();
         for _ in 0..MAX_ROUNDS {
-            match self.set.evaluate(&request, &environment) {
-                Evaluation::Done(responses) => return responses,
+            match work(&request, &environment) {
+                Evaluation::Done(done) => return Some(done),
                 Evaluation::Needs(lookups) => {
                     for lookup in lookups {
-                        let answer = Err("there is no cluster to ask".to_owned());
+                        let answer = self.answer(&lookup);
                         environment.answers.insert(lookup, answer);
                     }
                 }
             }
         }
-        Vec::new()
+        None
+    }
+
+    fn answer(&self, lookup: &Lookup) -> Result<Value, String> {
+        match (&self.existing, lookup) {
+            (Some(existing), Lookup::Objects { .. }) => {
+                Ok(existing.iter().filter(|object| lookup.selects(object)).cloned().collect())
+            }
+            _ => Err(format!("no answer is given for {}", lookup.describe())),
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub struct TestFile {
     pub exceptions: Vec<String>,
     /// What is expected.
     pub results: Vec<Expected>,
-    target_resources: Vec<String>,
+    /// Files and folders of existing objects that rules may change.
+    pub target_resources: Vec<String>,
     param_resources: Vec<String>,
     context: Option<String>,
     cluster_resources: Vec<String>,
@@ -77,7 +78,7 @@ pub struct Expected {
     /// The operation that is tried.
     pub operation: Option<String>,
     patched_resource: Option<String>,
-    patched_resources: Option<Value>,
+    patched_resources: Option<OneOrMany>,
     generated_resource: Option<String>,
     generated_resources: Option<Value>,
     clone_source_resource: Option<String>,
@@ -93,6 +94,14 @@ pub struct Expected {
     is_namespaced_generating_policy: Option<bool>,
     is_deleting_policy: Option<bool>,
     is_namespaced_deleting_policy: Option<bool>,
+}
+
+/// One path, or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
 }
 
 /// One entry of `resourceSpecs`.
@@ -168,7 +177,6 @@ impl TestFile {
             (self.context.is_some(), "context (CEL)"),
             (!self.cluster_resources.is_empty(), "clusterResources"),
             (!self.param_resources.is_empty(), "paramResources"),
-            (!self.target_resources.is_empty(), "targetResources"),
             (!self.api_call_responses.is_empty(), "apiCallResponses"),
             (!self.global_context_entries.is_empty(), "globalContextEntries"),
             (self.json_payload.is_some() || !self.json_payloads.is_empty(), "jsonPayload"),
@@ -191,6 +199,22 @@ impl Expected {
         self.result.as_deref().or(self.status.as_deref())
     }
 
+    /// Files that hold the objects as rules are expected to leave them; none where that is not asked.
+    pub fn patched(&self) -> Vec<String> {
+        let newer = match &self.patched_resources {
+            Some(OneOrMany::Many(paths)) => paths.clone(),
+            Some(OneOrMany::One(path)) => vec![path.clone()],
+            None => Vec::new(),
+        };
+        let all = newer.into_iter().chain(self.patched_resource.clone());
+        all.filter(|path| !path.is_empty()).collect()
+    }
+
+    /// Whether the entry names no resource, and so is about all of them.
+    pub fn is_about_all(&self) -> bool {
+        self.resources.is_empty() && self.resource.is_none() && self.resource_specs.is_empty()
+    }
+
     /// What this expectation needs that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
         let flags = [
@@ -210,7 +234,6 @@ impl Expected {
         let cel = flags.contains(&Some(true));
         let used = [
             (cel, "CEL policy kinds"),
-            (self.patched_resource.is_some() || self.patched_resources.is_some(), "mutate"),
             (self.generated_resource.is_some() || self.generated_resources.is_some(), "generate"),
             (self.clone_source_resource.is_some(), "generate"),
         ];

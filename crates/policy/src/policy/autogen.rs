@@ -58,15 +58,8 @@ pub(super) fn controllers(spec: &Value, annotation: Option<&String>) -> Vec<Stri
 
 /// Whether a rule lets the policy's rules be derived at all.
 fn allows(rule: &Value) -> bool {
-    let patches = |mutate: &Value| mutate.get("patchesJson6902").is_some_and(|p| !p.is_null());
-    if rule.get("generate").is_some() {
+    if rule.get("generate").is_some() || rule.get("mutate").is_some_and(has_operations) {
         return false;
-    }
-    if let Some(mutate) = rule.get("mutate") {
-        let loops = mutate.get("foreach").and_then(Value::as_array);
-        if patches(mutate) || loops.into_iter().flatten().any(patches) {
-            return false;
-        }
     }
     ["match", "exclude"].into_iter().all(|side| {
         filters(rule, side).iter().all(|filter| {
@@ -83,6 +76,13 @@ fn allows(rule: &Value) -> bool {
             !narrowed && !mixed
         })
     })
+}
+
+/// Whether a mutation patches by paths, which are those of a pod.
+fn has_operations(mutate: &Value) -> bool {
+    let loops = mutate.get("foreach").and_then(Value::as_array);
+    mutate.get("patchesJson6902").is_some_and(|patches| !patches.is_null())
+        || loops.into_iter().flatten().any(has_operations)
 }
 
 /// The `resources` of each filter of a rule's side.
@@ -134,7 +134,9 @@ pub(super) fn derive(rule: &Value, controllers: &[String]) -> Vec<Value> {
 fn derive_for(rule: &Value, template: Template, kinds: &Value) -> Option<Value> {
     let mut made = rule.clone();
     let name = made.get("name")?.as_str()?;
-    if name.starts_with("autogen-") {
+    // Targets are objects of their own: they stay what they are whoever asks.
+    let has_targets = rule.pointer("/mutate/targets/0").is_some();
+    if name.starts_with("autogen-") || has_targets {
         return None;
     }
     let name: String = format!("{}{name}", template.prefix).chars().take(MAX_NAME).collect();
@@ -157,7 +159,19 @@ fn derive_for(rule: &Value, template: Template, kinds: &Value) -> Option<Value> 
             wrap(pattern, template.keys);
         }
     }
+    if let Some(mutate) = members.get_mut("mutate") {
+        wrap_patches(mutate, template.keys);
+    }
     Some(made)
+}
+
+/// Wraps the merge patches of a mutation and of its loops.
+fn wrap_patches(mutate: &mut Value, keys: &[&str]) {
+    if let Some(patch) = mutate.get_mut("patchStrategicMerge").filter(|patch| !patch.is_null()) {
+        wrap(patch, keys);
+    }
+    let loops = mutate.get_mut("foreach").and_then(Value::as_array_mut);
+    loops.into_iter().flatten().for_each(|each| wrap_patches(each, keys));
 }
 
 fn replace_kinds(selection: &mut Value, kinds: &Value) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::autogen;
+use super::mutation;
 use super::validation::{self, Validation};
 use super::{Action, MatchCondition, ModeOverride, Policy, Rule, Settings};
 use crate::context;
@@ -182,6 +183,7 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
         admission: spec.flag("admission")?.unwrap_or(true),
         apply_one: apply.unwrap_or(false),
         emit_warning: spec.flag("emitWarning")?.unwrap_or(false),
+        mutate_existing_on_update: spec.flag("mutateExistingOnPolicyUpdate")?.unwrap_or(false),
     })
 }
 
@@ -298,7 +300,10 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
     };
     match *body {
         "validate" => validate(&fields, &mut made)?,
-        "mutate" => made.kind = RuleKind::Mutate,
+        "mutate" => {
+            made.kind = RuleKind::Mutate;
+            made.action = Action::Mutate(Box::new(mutation::mutate(&fields)?));
+        }
         "generate" => {
             made.kind = RuleKind::Generate;
             made.action = Action::NotSupported("generate");

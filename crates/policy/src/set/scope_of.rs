@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kinds::{BUILT_IN, guessed_resource};
-use crate::policy::{Action, MatchCondition, Policy};
+use crate::policy::{Action, MatchCondition, Policy, Rule};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation};
 use crate::response::{FailurePolicy, RuleKind};
 use crate::selection::{Filter, KindSelector};
-use crate::set::PolicySet;
+use crate::set::{PolicySet, Work, speaks_in};
 
 /// The kinds that a cluster serves; begins with the built-in ones, grows by discovery.
 #[derive(Debug, Clone)]
@@ -108,10 +108,15 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether rules of a kind must hear of requests then. What makes other objects hears of them with
-    /// what judges, once nothing changes them any more.
-    pub(crate) fn hears(self, kind: RuleKind) -> bool {
-        (self == Self::Mutate) == (kind == RuleKind::Mutate)
+    /// Whether a rule must hear of requests then. What makes other objects hears of them with what
+    /// judges, once nothing changes them any more.
+    fn hears(self, rule: &Rule) -> bool {
+        match speaks_in(rule) {
+            Work::Mutate => self == Self::Mutate,
+            Work::Judge => self == Self::Validate,
+            // Nobody makes these changes yet: no request needs to wait for us.
+            Work::MutateExisting => false,
+        }
     }
 }
 
@@ -253,7 +258,7 @@ impl WebhookScope {
             let key = (rule.group, rule.version, rule.resource);
             merged.entry(key).or_default().extend(rule.operations);
         }
-        for rule in policy.rules.iter().filter(|rule| phase.hears(rule.kind)) {
+        for rule in policy.rules.iter().filter(|rule| phase.hears(rule)) {
             // What is to be judged and cannot be is at least seen; it follows its failure policy.
             let judges = matches!(rule.kind, RuleKind::Validate | RuleKind::VerifyImages);
             if matches!(rule.action, Action::NotSupported(_)) && !judges {

@@ -122,6 +122,9 @@ impl ApiServer {
                 self.services.call(&Call { method, url, body, ca_bundle, headers }).await
             }
             Lookup::Global { name, projection } => self.global(name, projection).await,
+            Lookup::Objects { .. } => {
+                Err(format!("{}: not looked up by this version", lookup.describe()))
+            }
             Lookup::Image { reference } => {
                 Err(format!("registries are not asked by this version: `{reference}`"))
             }

@@ -18,9 +18,10 @@ pub(super) fn show(handles: &Handles) {
 
 fn of_admission(handles: &Handles) -> Vec<Reading> {
     type Pick = fn(&Counters) -> &AtomicU64;
-    let counters: [(&'static str, &'static str, Pick); 7] = [
+    let counters: [(&'static str, &'static str, Pick); 8] = [
         ("admission_allowed", "Decisions that let the request go on", |of| &of.allowed),
         ("admission_denied", "Decisions that refused the request", |of| &of.denied),
+        ("admission_changed", "Requests whose object was changed", |of| &of.changed),
         ("admission_unmatched", "Requests that no policy matched", |of| &of.unmatched),
         ("admission_filtered", "Requests that the filters keep from the policies", |of| &of.filtered),
         ("admission_late", "Answers that went out before their decision was on disk", |of| &of.late),

@@ -22,7 +22,8 @@ use sink::Sink;
 
 /// Judge manifests with policies and say what each rule makes of each object.
 ///
-/// Policies are Kyverno's ClusterPolicy and Policy. Folders are walked in sorted order for .yaml, .yml
+/// Mutate rules come first, and the others judge the object as they left it; with --output json the
+/// changed objects are in `patched`. Policies are Kyverno's ClusterPolicy and Policy. Folders are walked in sorted order for .yaml, .yml
 /// and .json files. Objects are judged one by one as they are read, so an input of any length needs
 /// little memory. An object without a namespace is in `default`, as kubectl would have it.
 ///
@@ -85,7 +86,14 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let circumstances = Circumstances { values, exceptions, user, defaults, now: Timestamp::now() };
+    let circumstances = Circumstances {
+        values,
+        exceptions,
+        user,
+        existing: None,
+        defaults,
+        now: Timestamp::now(),
+    };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
@@ -162,7 +170,16 @@ impl Run {
         self.objects += 1;
         let place = format!("{}:{}", document.file, document.line);
         self.judge.notice(&document.value);
-        let responses = self.judge.judge(document.value, None);
+        let judged = self.judge.judge(document.value, None);
+        let targets = judged.targets.into_iter();
+        let mut patched: Vec<Value> = judged.patched.into_iter().map(|(_, object)| object).collect();
+        // Each policy had the object as the one before it left it: the last one is what counts.
+        patched.drain(..patched.len().saturating_sub(1));
+        let mut responses = judged.responses;
+        for target in targets {
+            responses.push(target.response);
+            patched.extend(target.object);
+        }
         let mut results = Vec::with_capacity(responses.len());
         for response in responses {
             if let Some(matched) = self.matched.get_mut(response.policy_index) {
@@ -173,6 +190,7 @@ impl Run {
             results.push(result);
         }
         self.sink.object(&place, &results, console)?;
+        patched.iter().try_for_each(|object| self.sink.patched(object))?;
         Ok(())
     }
 

@@ -2,25 +2,30 @@
 
 use std::io;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::Format;
 use crate::console::{Console, Paint};
+use crate::exit::Failure;
 use crate::offline::report::{RuleResult, Summary, Word};
 
 /// Where results go.
 pub(super) enum Sink {
-    Table { all: bool, paint: Paint, began: bool },
-    Json { first: bool },
+    Table { all: bool, paint: Paint, began: bool, patched: usize },
+    /// Changed objects come after all results, so they are kept until then, as text.
+    Json { first: bool, patched: Vec<String>, kept: usize },
 }
+
+/// Most bytes of changed objects that are kept.
+const MAX_PATCHED: usize = 512 << 20;
 
 // === impl Sink ===
 
 impl Sink {
     pub(super) fn new(format: Format, all: bool, paint: Paint) -> Self {
         match format {
-            Format::Table => Self::Table { all, paint, began: false },
-            Format::Json => Self::Json { first: true },
+            Format::Table => Self::Table { all, paint, began: false, patched: 0 },
+            Format::Json => Self::Json { first: true, patched: Vec::new(), kept: 0 },
         }
     }
 
@@ -39,14 +44,14 @@ impl Sink {
         console: &mut Console,
     ) -> io::Result<()> {
         match self {
-            Self::Json { first } => {
+            Self::Json { first, .. } => {
                 for result in results {
                     let separator = if std::mem::take(first) { "\n" } else { ",\n" };
                     write!(console.out(), "{separator}{}", serde_json::to_string(result)?)?;
                 }
                 Ok(())
             }
-            Self::Table { all, paint, began } => {
+            Self::Table { all, paint, began, .. } => {
                 let shown: Vec<_> = results
                     .iter()
                     .filter(|each| *all || !matches!(each.result, Word::Pass | Word::Skip))
@@ -62,6 +67,24 @@ impl Sink {
         }
     }
 
+    /// Takes an object as mutate rules left it.
+    pub(super) fn patched(&mut self, object: &Value) -> Result<(), Failure> {
+        match self {
+            Self::Table { patched, .. } => *patched += 1,
+            Self::Json { patched, kept, .. } => {
+                let text = object.to_string();
+                *kept += text.len();
+                if *kept > MAX_PATCHED {
+                    let mebibytes = MAX_PATCHED >> 20;
+                    let message = format!("the changed objects take more than {mebibytes} MiB");
+                    return Err(Failure::input(message).help("give fewer resources at once"));
+                }
+                patched.push(text);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn end(
         &self,
         what: &str,
@@ -69,16 +92,22 @@ impl Sink {
         console: &mut Console,
     ) -> io::Result<()> {
         match self {
-            Self::Json { .. } => {
+            Self::Json { patched, .. } => {
                 let summary = json!(summary);
+                let patched = patched.join(",\n");
                 let out = console.out();
-                writeln!(out, "\n],\"patched\":[],\"generated\":[],\"summary\":{summary}}}")
+                write!(out, "\n],\"patched\":[{patched}],\"generated\":[],")?;
+                writeln!(out, "\"summary\":{summary}}}")
             }
-            Self::Table { began, .. } => {
+            Self::Table { began, patched, .. } => {
                 if *began {
                     writeln!(console.out())?;
                 }
-                writeln!(console.out(), "{what}: {}", summary.in_words())
+                let changed = match patched {
+                    0 => String::new(),
+                    count => format!(", {count} changed"),
+                };
+                writeln!(console.out(), "{what}: {}{changed}", summary.in_words())
             }
         }
     }
