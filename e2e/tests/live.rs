@@ -88,7 +88,11 @@ async fn roles_of_the_user_are_those_bound_now() -> Result<()> {
         ask_as(&stand, Some("carol"), MAP).await?.context("she is let through")
     })
     .await?;
-    assert!(message.contains(r#"You hold ["payments:writer"] and []."#), "{message}");
+    // Everybody who is known holds some cluster roles through a group.
+    assert!(
+        message.contains(r#"You hold ["payments:writer"] and ["system:basic-user""#),
+        "{message}"
+    );
     assert_eq!(ask_as(&stand, Some("alice"), MAP).await?, None);
     assert_eq!(ask_as(&stand, Some("bob"), MAP).await?, None);
 
@@ -148,7 +152,8 @@ async fn a_policy_that_cannot_be_used_is_refused_with_the_place() -> Result<()> 
     let response = stand.client.send(request).await?;
     assert_eq!(response.status(), 201);
     let warnings: Vec<_> = response.headers().get_all("warning").iter().collect();
-    let warned = |words: &str| warnings.iter().any(|w| w.to_str().unwrap_or_default().contains(words));
+    let warned =
+        |words: &str| warnings.iter().any(|w| w.to_str().unwrap_or_default().contains(words));
     assert!(warned("`spec.validationFailureAction` is deprecated"), "{warnings:?}");
 
     // Nobody is locked out while we are away.
@@ -186,9 +191,7 @@ spec:
 async fn an_exception_counts_at_once_and_is_recorded() -> Result<()> {
     let stand = Stand::start(&[LABELLED]).await?;
     stand.cluster.create_namespace("payments").await?;
-    let refused = || async {
-        ask_as(&stand, None, MAP).await?.context("it is let through")
-    };
+    let refused = || async { ask_as(&stand, None, MAP).await?.context("it is let through") };
     let admitted = || async {
         let said = ask_as(&stand, None, MAP).await?;
         ensure!(said.is_none(), "{said:?}");
@@ -201,9 +204,10 @@ async fn an_exception_counts_at_once_and_is_recorded() -> Result<()> {
     assert!(ask_as(&stand, None, &other).await?.is_some(), "it names `m` alone");
 
     let decisions = stand.records::<Decision>()?;
-    let waived = decisions.iter().flat_map(|(_, decision)| &decision.rules).find(|rule| {
-        rule.verdict == Verdict::Waived && rule.message.contains("payments/spare-m")
-    });
+    let waived = decisions
+        .iter()
+        .flat_map(|(_, decision)| &decision.rules)
+        .find(|rule| rule.verdict == Verdict::Waived && rule.message.contains("payments/spare-m"));
     assert!(waived.is_some(), "{decisions:?}");
     let of_exception = || -> Result<Vec<PolicyState>> {
         let bodies = stand.records::<PolicyBody>()?.into_iter().map(|(_, body)| body);
@@ -226,7 +230,8 @@ async fn service() -> Result<String> {
             tokio::spawn(async move {
                 let mut head = vec![0; 16 << 10];
                 let read = stream.read(&mut head).await.unwrap_or_default();
-                let head = String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
+                let head =
+                    String::from_utf8_lossy(head.get(..read).unwrap_or_default()).into_owned();
                 let body = match head.split(' ').nth(1) {
                     Some("/teams") => r#"{"teams":["payments","ledger"]}"#.to_owned(),
                     Some("/long") => format!("\"{}\"", "x".repeat(5 << 20)),
@@ -394,7 +399,8 @@ async fn reports_follow_what_runs() -> Result<()> {
     let report = async |wanted: &str| {
         wait_until("the report", PATIENCE, || async {
             let words = ["get", "policyreport", "-n", "payments", "-o", "json"];
-            let list: serde_json::Value = serde_json::from_str(&stand.cluster.kubectl(&words).await?)?;
+            let list: serde_json::Value =
+                serde_json::from_str(&stand.cluster.kubectl(&words).await?)?;
             let items = list["items"].as_array().context("no items")?.clone();
             let of_map = items.into_iter().find(|item| item["scope"]["name"] == "m");
             let found = of_map.context("none yet")?;
@@ -419,7 +425,8 @@ async fn reports_follow_what_runs() -> Result<()> {
     // Without the policy nothing speaks of it.
     stand.cluster.kubectl(&["delete", "clusterpolicy", "labelled"]).await?;
     wait_until("the report to go", PATIENCE, || async {
-        let left = stand.cluster.kubectl(&["get", "policyreport", "-n", "payments", "-o", "name"]).await?;
+        let left =
+            stand.cluster.kubectl(&["get", "policyreport", "-n", "payments", "-o", "name"]).await?;
         ensure!(left.trim().is_empty(), "{left}");
         Ok(())
     })
@@ -438,16 +445,21 @@ async fn metrics_count_each_rule_for_whoever_shows_the_token() -> Result<()> {
     let url = format!("{}/metrics", page.url);
     let token = format!("Bearer {}", page.token);
     let (bare, text) = tokio::task::spawn_blocking(move || -> Result<(u16, String)> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let bare = agent.get(&url).call()?.status().as_u16();
         let mut answer = agent.get(&url).header("authorization", &token).call()?;
         Ok((bare, answer.body_mut().read_to_string()?))
     })
     .await??;
     assert_eq!(bare, 401);
-    let refused = r#"policy="labelled",rule="team",result="fail",mode="enforce",operation="CREATE"} "#;
+    let refused =
+        r#"policy="labelled",rule="team",result="fail",mode="enforce",operation="CREATE"} "#;
     assert!(text.contains(refused), "{text}");
     assert!(text.contains("proofstream_admission_denied_total 1"), "{text}");
-    assert!(text.contains(r#"proofstream_admission_review_seconds_count{phase="validate"}"#), "{text}");
+    assert!(
+        text.contains(r#"proofstream_admission_review_seconds_count{phase="validate"}"#),
+        "{text}"
+    );
     Ok(())
 }

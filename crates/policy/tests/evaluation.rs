@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Environment, Evaluation, FailurePolicy, KnownKinds, Lookup, Mode, Operation, Phase, PolicyException,
-    PolicySet, Request, RuleResponse, Status, UserInfo, parse,
+    Environment, Evaluation, FailurePolicy, KnownKinds, Lookup, Mode, Operation, Phase,
+    PolicyException, PolicySet, Request, RuleResponse, Status, UserInfo, parse,
 };
 use serde_json::{Value, json};
 
@@ -477,7 +477,8 @@ fn webhooks_are_asked_only_about_what_policies_name() {
     let mut strict = policy("a", confined);
     strict["metadata"]["annotations"] =
         json!({"pod-policies.kyverno.io/autogen-controllers": "none"});
-    let scopes = compile(&[ignoring, strict]).admission_scope(&KnownKinds::default(), Phase::Validate);
+    let scopes =
+        compile(&[ignoring, strict]).admission_scope(&KnownKinds::default(), Phase::Validate);
     assert_eq!(scopes[0].failure_policy, FailurePolicy::Fail);
     insta::assert_debug_snapshot!(scopes);
 }
@@ -549,7 +550,8 @@ fn a_rule_that_asks_for_roles_is_an_error_while_they_are_not_known() {
         ..UserInfo::default()
     });
     let deny = || json!({"deny": {}});
-    let of = |kind: &str| json!({"any": [{"resources": {"kinds": [kind]}, "clusterRoles": ["edit"]}]});
+    let of =
+        |kind: &str| json!({"any": [{"resources": {"kinds": [kind]}, "clusterRoles": ["edit"]}]});
     let said = judge(&policy("p", rule(of("Pod"), deny())), &request).unwrap();
     assert_eq!(said, (Status::Error, "the user's roles are not known: not read yet".to_owned()));
     assert_eq!(status(of("Secret"), deny(), &request), None, "no role makes it about a Pod");

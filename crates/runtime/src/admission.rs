@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
 use proofstream_model::{Answer, Entry, Timestamp};
-use proofstream_policy::{Environment, Evaluation, Phase, PolicySet, Request, RuleResponse, Status};
+use proofstream_policy::{
+    Environment, Evaluation, Phase, PolicySet, Request, RuleResponse, Status,
+};
 use tokio::time::timeout_at;
 
 use crate::ingest::{Known, RecentDecisions};
@@ -234,10 +236,11 @@ impl Admission {
             return Reply::default();
         };
         let request = &*request;
-        let mutation = resolve(self.environment(), self.lookups.as_ref(), deadline, |environment| {
-            compiled.set.mutate(request, environment)
-        })
-        .await;
+        let mutation =
+            resolve(self.environment(), self.lookups.as_ref(), deadline, |environment| {
+                compiled.set.mutate(request, environment)
+            })
+            .await;
         self.metrics.judged(request, &mutation.responses);
         let mut reply = message::reply(request, &mutation.responses);
         let Some(object) = request.object.as_ref().filter(|_| reply.refusal.is_none()) else {
@@ -318,7 +321,8 @@ impl Admission {
         request: &Request,
         deadline: Instant,
     ) -> Vec<RuleResponse> {
-        judge_with(&compiled.set, request, self.environment(), self.lookups.as_ref(), deadline).await
+        judge_with(&compiled.set, request, self.environment(), self.lookups.as_ref(), deadline)
+            .await
     }
 
     fn environment(&self) -> Environment {

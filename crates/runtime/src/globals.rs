@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::Client;
@@ -25,6 +25,10 @@ use crate::webhooks::Catalogue;
 const ENTRY_BYTES: usize = 32 << 20;
 /// How long whoever asks waits for an entry that has not been read yet.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long changes are gathered before they are shown: each showing copies the list.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Longer than a watch lives without a word.
+const FOREVER: Duration = Duration::from_hours(24);
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(30);
 /// Between an attempt that failed and the next.
@@ -241,7 +245,19 @@ async fn objects(
     let mut events = watch_in(client.clone(), kind, namespace).boxed();
     let (mut held, mut listing) = (Objects::default(), Objects::default());
     let mut is_listing = true;
-    while let Some(event) = events.next().await {
+    // Since when what is shown is behind what is held.
+    let mut behind: Option<Instant> = None;
+    loop {
+        if behind.is_some_and(|since| since.elapsed() >= SETTLE) {
+            state.send_replace(held.state());
+            behind = None;
+        }
+        let due = behind.map_or(FOREVER, |since| SETTLE.saturating_sub(since.elapsed()));
+        let event = match timeout(due, events.next()).await {
+            Ok(Some(event)) => event,
+            Ok(None) => return "the watch ended".to_owned(),
+            Err(_) => continue,
+        };
         match event {
             Ok(Seen::Start) => (listing, is_listing) = (Objects::default(), true),
             Ok(Seen::Object(object)) if is_listing => listing.put(object),
@@ -257,10 +273,9 @@ async fn objects(
             return format!("it holds more than {} MiB", ENTRY_BYTES >> 20);
         }
         if !is_listing {
-            state.send_replace(held.state());
+            behind = behind.or_else(|| Some(Instant::now()));
         }
     }
-    "the watch ended".to_owned()
 }
 
 #[cfg(test)]

@@ -251,10 +251,12 @@ mod tests {
     fn what_is_measured_is_written_with_its_labels() {
         let metrics = Metrics::new();
         let (policies, _) = proofstream_policy::PolicySet::compile(vec![
-            proofstream_policy::parse(&json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy",
+            proofstream_policy::parse(
+                &json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy",
                 "metadata": {"name": "p"}, "spec": {"rules": [{"name": "r",
                     "match": {"any": [{"resources": {"kinds": ["ConfigMap"]}}]},
-                    "validate": {"deny": {}}}]}}))
+                    "validate": {"deny": {}}}]}}),
+            )
             .unwrap(),
         ]);
         let request = Request::create(json!({"apiVersion": "v1", "kind": "ConfigMap",

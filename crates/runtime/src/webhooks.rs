@@ -101,8 +101,7 @@ impl<P: Part> Reconciler<P> {
     /// again.
     pub async fn run(mut self, mut nudge: tokio::sync::watch::Receiver<u64>) {
         let api: Api<P::Configuration> = Api::all(self.client.clone());
-        let only_ours =
-            watcher::Config::default().fields(&format!("metadata.name={}", P::NAME));
+        let only_ours = watcher::Config::default().fields(&format!("metadata.name={}", P::NAME));
         let mut events = watcher(api, only_ours).default_backoff().boxed();
         let mut changes = self.policies.subscribe();
         let mut listed = There::Nothing;
@@ -172,8 +171,7 @@ impl<P: Part> Reconciler<P> {
         match timeout(PATIENCE, self.bring_about(found)).await {
             Ok(Ok(())) => {
                 if let Some((since, how)) = self.tampered.take() {
-                    let cause =
-                        format!("another changed {}: {how}; put right", P::WHAT);
+                    let cause = format!("another changed {}: {how}; put right", P::WHAT);
                     tracing::warn!(cause);
                     self.recorder.gap(since, None, &cause);
                 }
@@ -189,10 +187,7 @@ impl<P: Part> Reconciler<P> {
         }
     }
 
-    async fn bring_about(
-        &mut self,
-        found: Option<P::Configuration>,
-    ) -> Result<(), kube::Error> {
+    async fn bring_about(&mut self, found: Option<P::Configuration>) -> Result<(), kube::Error> {
         let desired = self.desired().await?;
         if difference::between::<P>(found.as_ref(), &desired).is_some() {
             let put = self.put(&desired).await?;
@@ -224,12 +219,8 @@ impl<P: Part> Reconciler<P> {
             kinds = self.kinds(true).await?.clone();
         }
         let shape = self.shape.load();
-        let cause = Cause {
-            policies: &policies,
-            kinds: &kinds,
-            shape: &shape,
-            enforcers: &self.enforcers,
-        };
+        let cause =
+            Cause { policies: &policies, kinds: &kinds, shape: &shape, enforcers: &self.enforcers };
         if P::SPEAKS {
             self.policies.set_notes(notes(&cause));
         }

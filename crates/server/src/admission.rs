@@ -117,10 +117,12 @@ impl Webhook {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return self.too_long(),
             Ok(Err(error)) => {
+                self.admission.note_unanswered("a request's body broke off");
                 return self
                     .refuse(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"));
             }
             Err(_) => {
+                self.admission.note_unanswered("a request's body came too slowly");
                 return self.refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
             }
         };
@@ -128,6 +130,7 @@ impl Webhook {
             Asked::Policy => review_policy(&body),
             Asked::Lane(..) if !self.admission.is_ready() => {
                 self.counters.shed.fetch_add(1, Ordering::Relaxed);
+                self.admission.note_unanswered("the policies were not read yet");
                 return text(StatusCode::SERVICE_UNAVAILABLE, "the policies are not read yet");
             }
             Asked::Lane(phase, lane) => {

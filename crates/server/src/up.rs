@@ -220,11 +220,7 @@ impl Up {
         let namespaces = Arc::new(Namespaces::new(client.clone()));
         let metrics = Metrics::new();
         let globals = Globals::new(client.clone());
-        let lookups = Arc::new(ApiServer::with_globals(
-            client.clone(),
-            Arc::clone(&globals),
-            Arc::clone(&metrics),
-        ));
+        let lookups = Arc::new(ApiServer::with_globals(&client, &globals, &metrics));
         let bindings = Arc::new(Bindings::new(client.clone()));
         let admission = Arc::new(Admission::new(Parts {
             cluster: Some(cluster_id.clone()),

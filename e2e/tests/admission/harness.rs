@@ -183,9 +183,9 @@ impl Proofstream {
     }
 
     /// Stops it as SIGTERM does, and waits until it has drained.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
-        Ok(self.running.await??)
+        Ok((&mut self.running).await??)
     }
 
     pub(crate) fn records<B: Body + DeserializeOwned>(&self) -> Result<Vec<(Record, B)>> {
@@ -203,6 +203,13 @@ impl Proofstream {
             }
         }
         Ok(found)
+    }
+}
+
+/// A test that fails ends: what follows the ledger would keep its runtime from ending.
+impl Drop for Proofstream {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

@@ -115,8 +115,7 @@ impl Judge {
             default_object(&mut object);
         }
         let mut request = self.request(object);
-        let mut judged =
-            Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
+        let mut judged = Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
         self.mutate(&mut request, operation, &mut judged);
         judged.targets = self.by_policy(
             &request,
@@ -129,7 +128,7 @@ impl Judge {
             &request,
             operation,
             |_| true,
-            |response| response.policy_index,
+            |response: &proofstream_policy::RuleResponse| response.policy_index,
             |request, environment| self.set.evaluate(request, environment),
         ));
         judged

@@ -112,9 +112,7 @@ impl Bindings {
                 }
             }
             tracing::info!("a policy asks for roles: following the role bindings");
-            let ended = async {
-                while asked() && changes.changed().await.is_ok() {}
-            };
+            let ended = async { while asked() && changes.changed().await.is_ok() {} };
             tokio::select! {
                 () = self.follow::<RoleBinding>(|books| &mut books.of_namespaces) => {}
                 () = self.follow::<ClusterRoleBinding>(|books| &mut books.of_cluster) => {}

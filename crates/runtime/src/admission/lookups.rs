@@ -46,8 +46,9 @@ impl ApiServer {
     }
 
     /// The same with global entries, and measured.
-    pub fn with_globals(client: Client, globals: Arc<Globals>, metrics: Arc<Metrics>) -> Self {
-        Self { globals: Some(globals), metrics: Some(metrics), ..Self::new(client) }
+    pub fn with_globals(client: &Client, globals: &Arc<Globals>, metrics: &Arc<Metrics>) -> Self {
+        let (globals, metrics) = (Some(Arc::clone(globals)), Some(Arc::clone(metrics)));
+        Self { globals, metrics, ..Self::new(client.clone()) }
     }
 
     async fn config_map(&self, namespace: &str, name: &str) -> Answer {

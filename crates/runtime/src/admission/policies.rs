@@ -31,7 +31,9 @@ fn reply(object: &Value, old: Option<&Value>) -> Reply {
     }
     match check::read(object) {
         Ok(()) => Reply { warnings: warnings(object), ..Reply::default() },
-        Err(error) => Reply { refusal: Some(format!("it cannot be used: {error}")), ..Reply::default() },
+        Err(error) => {
+            Reply { refusal: Some(format!("it cannot be used: {error}")), ..Reply::default() }
+        }
     }
 }
 

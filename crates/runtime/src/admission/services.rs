@@ -76,13 +76,14 @@ impl Services {
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let mut config = kube::Config::new(base.parse().map_err(|error: http::uri::InvalidUri| {
-            error.to_string()
-        })?);
+        let mut config = kube::Config::new(
+            base.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?,
+        );
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(SILENCE);
         config.default_retry = false;
-        config.root_cert = ca_bundle.filter(|text| !text.is_empty()).map(certificates).transpose()?;
+        config.root_cert =
+            ca_bundle.filter(|text| !text.is_empty()).map(certificates).transpose()?;
         let client = Client::try_from(config).map_err(|error| error.to_string())?;
         if clients.len() >= KEPT {
             clients.clear();

@@ -91,7 +91,8 @@ fn take(
         }
         watcher::Event::InitApply(object) => {
             status.see(&object);
-            if let (Some((key, document)), Some(listed)) = (document(object, kind, version), listed.as_mut())
+            if let (Some((key, document)), Some(listed)) =
+                (document(object, kind, version), listed.as_mut())
             {
                 listed.insert(key, document);
             }

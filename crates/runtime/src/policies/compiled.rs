@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proofstream_model::ControlRef;
-use proofstream_policy::{FailurePolicy, GlobalEntry, KnownKinds, Phase, Policy, PolicyException, PolicySet, parse};
+use proofstream_policy::{
+    FailurePolicy, GlobalEntry, KnownKinds, Phase, Policy, PolicyException, PolicySet, parse,
+};
 
 use super::definitions::{EXCEPTION, GLOBAL};
 use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText};
@@ -112,10 +114,7 @@ impl Policies {
 }
 
 /// Policies by failure policy and conditions: the engine says which belong together.
-fn lanes(
-    ours: &[Arc<PolicyInfo>],
-    exceptions: &[Arc<PolicyText>],
-) -> BTreeMap<Lane, Compiled> {
+fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> BTreeMap<Lane, Compiled> {
     let together = Compiled::new(ours, &[]);
     let mut lanes: BTreeMap<Lane, Vec<Arc<PolicyInfo>>> = BTreeMap::new();
     for scope in together.set.admission_scope(&KnownKinds::default(), Phase::Validate) {

@@ -136,7 +136,10 @@ const CURRENT: &str = "2";
 const REVISION: &str = "proofstream.dev/revision";
 
 /// Waits until the API server serves a definition, for some time.
-pub(crate) async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<(), kube::Error> {
+pub(crate) async fn established(
+    api: &Api<CustomResourceDefinition>,
+    name: &str,
+) -> Result<(), kube::Error> {
     let look = async {
         loop {
             let definition = api.get(name).await?;

@@ -38,12 +38,7 @@ struct Seen {
 // === impl StatusWriter ===
 
 impl StatusWriter {
-    pub(super) fn new(
-        client: Client,
-        resource: ApiResource,
-        kind: Kind,
-        owner: Owner,
-    ) -> Self {
+    pub(super) fn new(client: Client, resource: ApiResource, kind: Kind, owner: Owner) -> Self {
         Self { client, resource, kind, owner, seen: BTreeMap::new() }
     }
 

@@ -56,8 +56,10 @@ impl Report<'_> {
         listed.sort_by_key(|judged| rank(judged.verdict));
         let results: Vec<Value> =
             listed.iter().take(RESULTS).map(|judged| self.result(judged)).collect();
-        let mut summary: Map<String, Value> =
-            ["pass", "fail", "warn", "error", "skip"].map(|word| (word.to_owned(), 0.into())).into_iter().collect();
+        let mut summary: Map<String, Value> = ["pass", "fail", "warn", "error", "skip"]
+            .map(|word| (word.to_owned(), 0.into()))
+            .into_iter()
+            .collect();
         for judged in self.judged {
             let word = self.word(judged);
             let count = summary.get(word).and_then(Value::as_u64).unwrap_or_default();
@@ -185,6 +187,9 @@ mod tests {
         assert_eq!((results.len(), &results[0]["rule"]), (RESULTS, &json!("bad")));
         assert_eq!(results[0]["message"].as_str().unwrap().len(), MESSAGE);
         let other = [judged("bad", Verdict::Pass)];
-        assert_ne!(Report { judged: &other, ..report }.digest(), value["metadata"]["annotations"][DIGEST]);
+        assert_ne!(
+            Report { judged: &other, ..report }.digest(),
+            value["metadata"]["annotations"][DIGEST]
+        );
     }
 }

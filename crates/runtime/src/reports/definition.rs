@@ -18,7 +18,9 @@ pub(super) async fn ensure(client: &Client) -> Result<(), kube::Error> {
             let ours =
                 serde_json::from_value(definition(namespaced)).map_err(kube::Error::SerdeError)?;
             match api.create(&PostParams::default(), &ours).await {
-                Ok(_) => tracing::info!(definition = name, "installed our definition: none was there"),
+                Ok(_) => {
+                    tracing::info!(definition = name, "installed our definition: none was there")
+                }
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(error),
             }
@@ -31,9 +33,7 @@ pub(super) async fn ensure(client: &Client) -> Result<(), kube::Error> {
 fn definition(namespaced: bool) -> Value {
     let (kind, plural) = (kind(namespaced), resource(namespaced).plural);
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let column = |name: &str| {
-        json!({"name": name, "type": "integer", "jsonPath": format!(".summary.{}", name.to_lowercase())})
-    };
+    let column = |name: &str| json!({"name": name, "type": "integer", "jsonPath": format!(".summary.{}", name.to_lowercase())});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

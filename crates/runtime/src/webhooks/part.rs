@@ -122,9 +122,9 @@ impl Part for OfPolicies {
     /// nobody answers lets everything pass: it must never keep anybody from mending a policy.
     fn hooks(cause: &Cause<'_>) -> Vec<ValidatingWebhook> {
         let any_ours = cause.enforcers.iter().any(|(kind, _)| cause.enforcers.is_ours(kind));
-        let ours = definitions::KINDS.iter().filter(|kind| {
-            cause.enforcers.is_ours(kind.kind) || (kind.is_auxiliary() && any_ours)
-        });
+        let ours = definitions::KINDS
+            .iter()
+            .filter(|kind| cause.enforcers.is_ours(kind.kind) || (kind.is_auxiliary() && any_ours));
         let resources: Vec<String> = ours.map(|kind| kind.plural.to_owned()).collect();
         if resources.is_empty() || !cause.shape.checks_policies {
             return Vec::new();

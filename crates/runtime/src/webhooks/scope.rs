@@ -297,7 +297,10 @@ pub(crate) mod tests {
         }
         assert_eq!(Lane::at("/validate/other"), None);
         assert_eq!(Lane::at("/healthz"), None);
-        assert_eq!(Lane::plain(Class::Fail).webhook(Phase::Validate), "fail.validate.proofstream.dev");
+        assert_eq!(
+            Lane::plain(Class::Fail).webhook(Phase::Validate),
+            "fail.validate.proofstream.dev"
+        );
     }
 
     #[test]

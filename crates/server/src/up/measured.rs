@@ -23,8 +23,12 @@ fn of_admission(handles: &Handles) -> Vec<Reading> {
         ("admission_denied", "Decisions that refused the request", |of| &of.denied),
         ("admission_changed", "Requests whose object was changed", |of| &of.changed),
         ("admission_unmatched", "Requests that no policy matched", |of| &of.unmatched),
-        ("admission_filtered", "Requests that the filters keep from the policies", |of| &of.filtered),
-        ("admission_late", "Answers that went out before their decision was on disk", |of| &of.late),
+        ("admission_filtered", "Requests that the filters keep from the policies", |of| {
+            &of.filtered
+        }),
+        ("admission_late", "Answers that went out before their decision was on disk", |of| {
+            &of.late
+        }),
         ("admission_unrecorded", "Decisions that the ledger did not take or lost", |of| {
             &of.unrecorded
         }),

@@ -7,7 +7,10 @@ pub(super) const OF_POLICIES: &str = "policies.proofstream.dev";
 
 /// The enforcer behind the webhook `name`.
 pub(super) fn enforcer(name: &str) -> Enforcer {
-    if [".validate.proofstream.dev", ".mutate.proofstream.dev"].iter().any(|ours| name.ends_with(ours)) {
+    if [".validate.proofstream.dev", ".mutate.proofstream.dev"]
+        .iter()
+        .any(|ours| name.ends_with(ours))
+    {
         return Enforcer::Proofstream;
     }
     // `validate.kyverno.svc-fail`, `…-ignore-finegrained-POLICY`, `vpol.validate.kyverno.svc-…`.
