@@ -1,6 +1,7 @@
 //! Admission on a real API server: who is refused, who is not, and what stands in the ledger.
 
 #[path = "admission/harness.rs"]
+#[allow(dead_code, reason = "each test file takes what it needs of the harness")]
 mod harness;
 
 use std::time::{Duration, Instant};
