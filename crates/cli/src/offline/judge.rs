@@ -122,14 +122,14 @@ impl Judge {
             &request,
             operation,
             |policy| policy.mutates_existing(),
-            |mutation| mutation.response.policy_index,
+            |mutation: &TargetMutation| mutation.response.policy_index,
             |request, environment| self.set.mutate_existing(request, environment),
         );
         judged.responses.extend(self.by_policy(
             &request,
             operation,
             |_| true,
-            |response| response.policy_index,
+            |response: &RuleResponse| response.policy_index,
             |request, environment| self.set.evaluate(request, environment),
         ));
         judged
