@@ -117,6 +117,7 @@ fn anchors_are_worked_out_before_the_merge() {
         ],
         "volumes": [{"name": "h", "hostPath": {"path": "/data"}}],
         "hostNetwork": true,
+        "securityContext": {"fsGroup": 1},
     });
     let pull = |policy: &str| json!({"(image)": "*:latest", policy: "Always"});
     let cases = [
@@ -128,7 +129,11 @@ fn anchors_are_worked_out_before_the_merge() {
         ("one that is absent", json!({"(hostPID)": true, "x": 1})),
         ("global in a list", json!({"volumes": [{"<(hostPath)": {"path": "*"}}], "x": 1})),
         ("global that none meets", json!({"volumes": [{"<(emptyDir)": {}}], "x": 1})),
-        ("a condition that adds", json!({"(hostNetwork)": "true", "+(hostNetwork)": false})),
+        (
+            "a condition that adds",
+            json!({"(securityContext)": {"+(runAsNonRoot)": true, "+(fsGroup)": 2}}),
+        ),
+        ("one that is absent and would add", json!({"(affinity)": {"+(nodeAffinity)": {}}})),
         (
             "nested additions",
             json!({"+(affinity)": {"+(nodeAffinity)": {"a": 1}}, "+(hostNetwork)": false}),
@@ -175,7 +180,7 @@ fn operations_are_lenient_as_in_the_field() {
         ("- {op: remove, path: /list/7}", json!({})),
         ("- {op: remove, path: /nowhere/at/all}", json!({})),
         ("- {op: replace, path: /list/-3, value: 0}", json!({"list": [0, 2, 3]})),
-        ("- {op: add, path: /new/deep/-/x, value: 1}", json!({"new": {"deep": [{"x": 1}]}})),
+        ("- {op: add, path: /new/deep/-, value: 1}", json!({"new": {"deep": [1]}})),
         ("- {op: add, path: /new/-1/x/-1, value: 1}", json!({"new": [{"x": [1]}]})),
         ("- {op: add, path: /new/2, value: 1}", json!({"new": [null, null, 1]})),
         ("- {op: add, path: /null/x, value: 1}", json!({"null": {"x": 1}})),
@@ -201,6 +206,7 @@ fn operations_that_cannot_be_are_named() {
         "- {op: replace, path: /nowhere, value: 1}",
         "- {op: add, path: /list/5, value: 1}",
         "- {op: add, path: /list/x, value: 1}",
+        "- {op: add, path: /list/-/x, value: 1}",
         "- {op: add, path: /text/x, value: 1}",
         "- {op: add, path: /list/100000/x, value: 1}",
         "- {op: test, path: /text, value: y}",
