@@ -296,6 +296,7 @@ fn test_is_strict() {
 - {{policy: require-team, rule: label-team, resourceSpecs: [{{kind: Pod, name: bad}}], result: fail}}
 - {{policy: require-team, rule: label-team, kind: Pod, result: pass}}
 - {{policy: require-team, rule: label-team, kind: Pod, resources: [good], patchedResources: x.yaml, result: pass}}
+- {{policy: require-team, rule: label-team, kind: Pod, resources: [good], isDeletingPolicy: true, result: pass}}
 "
     );
     let files = [("policy.yaml", POLICY), ("pods.yaml", PODS), ("kyverno-test.yaml", TEST)];
@@ -310,6 +311,84 @@ fn test_is_strict() {
     ];
     let bench = Bench::new(&files);
     assert_snapshot!(bench.run(&["policy", "test", "."]));
+}
+
+/// Mutates pods and the config map beside them.
+const MUTATE: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: fill}
+spec:
+  rules:
+  - name: team
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    mutate:
+      patchStrategicMerge:
+        metadata: {labels: {+(team): nobody}}
+  - name: count
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    mutate:
+      targets:
+      - {apiVersion: v1, kind: ConfigMap, name: other, namespace: '{{ request.namespace }}'}
+      patchesJson6902: |-
+        - {op: add, path: '/data/{{ request.name }}', value: '{{ target.metadata.name }}'}
+";
+
+#[test]
+fn mutate_rules_come_before_the_others() {
+    let bench =
+        Bench::new(&[("a.yaml", MUTATE), ("b.yaml", POLICY), ("pods.yaml", PODS)]);
+    let apply = ["policy", "apply", "a.yaml", "b.yaml", "--resource", "pods.yaml"];
+    // The pod without a team has one by the time it is judged; there is no cluster with the target.
+    assert_snapshot!(bench.run(&[&apply[..], &["--all"]].concat()));
+    assert_snapshot!(bench.run(&[&apply[..], &["--output", "json"]].concat()));
+}
+
+#[test]
+fn tests_compare_patched_resources() {
+    let test = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: fill}
+policies: [policy.yaml]
+resources: [pods.yaml]
+targetResources: [targets.yaml]
+results:
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: patched.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [good], patchedResources: patched.yaml, result: skip}
+- {policy: fill, rule: team, kind: Pod, patchedResources: one.yaml, result: pass}
+- {policy: fill, rule: count, kind: ConfigMap, resources: [shop-a/other], patchedResources: patched.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: wrong.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: pods.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [good], patchedResources: patched.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: one.yaml, result: skip}
+";
+    let target = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other, namespace: shop-a}
+data: {x: y}
+";
+    let one = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: bad, namespace: shop-a, labels: {team: nobody}}
+spec: {containers: [{name: c, image: 'till:latest'}]}
+";
+    let good = PODS.split("---").next().unwrap();
+    let changed = target.replace("{x: y}", "{x: y, good: other}");
+    let patched = format!("{one}---\n{good}---\n{changed}");
+    let wrong = one.replace("nobody", "somebody");
+    let bench = Bench::new(&[
+        ("policy.yaml", MUTATE),
+        ("pods.yaml", PODS),
+        ("targets.yaml", target),
+        ("one.yaml", one),
+        ("patched.yaml", &patched),
+        ("wrong.yaml", &wrong),
+        ("kyverno-test.yaml", test),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
 }
 
 #[test]

@@ -383,12 +383,10 @@ fn of_trigger<'a>(
 ) -> impl Iterator<Item = Said> + 'a {
     let meant = judged.responses.iter().filter(|response| is_meant(expected, response));
     meant.map(|response| {
-        let left = judged.after(response.policy_index).unwrap_or(&resource.object);
-        let difference = match response.kind {
-            RuleKind::Mutate => patched.difference(left),
-            _ => None,
-        };
-        Said { response: response.clone(), difference }
+        // Other rules judge what all mutate rules have left.
+        let by = if response.kind == RuleKind::Mutate { response.policy_index } else { usize::MAX };
+        let left = judged.after(by).unwrap_or(&resource.object);
+        Said { response: response.clone(), difference: patched.difference(left) }
     })
 }
 

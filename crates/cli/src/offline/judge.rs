@@ -115,20 +115,21 @@ impl Judge {
             default_object(&mut object);
         }
         let mut request = self.request(object);
-        let mut judged = Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
+        let mut judged =
+            Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
         self.mutate(&mut request, operation, &mut judged);
         judged.targets = self.by_policy(
             &request,
             operation,
             |policy| policy.mutates_existing(),
-            |mutation| mutation.response.policy_index,
+            |mutation: &TargetMutation| mutation.response.policy_index,
             |request, environment| self.set.mutate_existing(request, environment),
         );
         judged.responses.extend(self.by_policy(
             &request,
             operation,
             |_| true,
-            |response: &proofstream_policy::RuleResponse| response.policy_index,
+            |response: &RuleResponse| response.policy_index,
             |request, environment| self.set.evaluate(request, environment),
         ));
         judged

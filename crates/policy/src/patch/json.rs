@@ -210,9 +210,7 @@ fn make_way(object: &mut Value, above: &[String], all: &[String]) -> Result<(), 
                 other => return Err(format!("`{step}` cannot be in {}", type_name(other))),
             }
         }
-        // What was added at the end of a list is its last element.
-        let at = if step == "-" { "-1" } else { step.as_str() };
-        let found = find_mut(value, &[at.to_owned()]);
+        let found = find_mut(value, std::slice::from_ref(step));
         value = found.ok_or_else(|| format!("`{step}` is no place in the object"))?;
     }
     Ok(())
@@ -238,10 +236,6 @@ fn padding(index: i64, length: usize) -> Result<usize, String> {
 }
 
 fn make_element(items: &mut Vec<Value>, step: &str, container: Value) -> Result<(), String> {
-    if step == "-" {
-        items.push(container);
-        return Ok(());
-    }
     if let Some(index) = index(step, items.len()) {
         // Only null is made anew, where it stands.
         if let Some(item) = items.get_mut(index) {
