@@ -156,9 +156,7 @@ fn call(value: &Value, path: &str) -> Result<GlobalSource, ParseError> {
     }
     let body = (!data.is_empty()).then(|| Value::Object(data).to_string());
     let lookup = match (fields.text("urlPath")?, fields.get("service")) {
-        (Some(url_path), None) => {
-            Lookup::ApiCall { method, url_path: url_path.to_owned(), body }
-        }
+        (Some(url_path), None) => Lookup::ApiCall { method, url_path: url_path.to_owned(), body },
         (None, Some(service)) => {
             let inner =
                 Fields::new(service, &fields.path("service"), &["url", "caBundle", "headers"])?;
@@ -182,12 +180,11 @@ fn call(value: &Value, path: &str) -> Result<GlobalSource, ParseError> {
     };
     let retries = match fields.integer("retryLimit")? {
         None => RETRIES,
-        Some(number) => u32::try_from(number)
-            .ok()
-            .filter(|number| *number <= MOST_RETRIES)
-            .ok_or_else(|| {
-                fields.error("retryLimit", format!("`{number}` is not in 0 to {MOST_RETRIES}"))
-            })?,
+        Some(number) => {
+            u32::try_from(number).ok().filter(|number| *number <= MOST_RETRIES).ok_or_else(
+                || fields.error("retryLimit", format!("`{number}` is not in 0 to {MOST_RETRIES}")),
+            )?
+        }
     };
     Ok(GlobalSource::Call { lookup, refresh, retries })
 }

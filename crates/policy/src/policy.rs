@@ -31,9 +31,9 @@ pub fn parse(document: &Value) -> Result<Policy, ParseError> {
 /// The rules that are derived from a policy's rules for pods, as they would be written out.
 pub fn derived_rules(document: &Value) -> Vec<Value> {
     let spec = document.get("spec").unwrap_or(&Value::Null);
-    let annotation = document.pointer("/metadata/annotations").and_then(|all| {
-        all.get(autogen::ANNOTATION).and_then(Value::as_str).map(str::to_owned)
-    });
+    let annotation = document
+        .pointer("/metadata/annotations")
+        .and_then(|all| all.get(autogen::ANNOTATION).and_then(Value::as_str).map(str::to_owned));
     let controllers = autogen::controllers(spec, annotation.as_ref());
     let rules = spec.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     rules.iter().flat_map(|rule| autogen::derive(rule, &controllers)).collect()

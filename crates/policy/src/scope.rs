@@ -388,9 +388,8 @@ fn is_within(url_path: &str, namespace: &str) -> bool {
     let path = url_path.split(['?', '#']).next().unwrap_or_default();
     let parts: Vec<&str> = path.split('/').collect();
     let plain = !path.contains(['%', '\\']) && !parts.iter().any(|part| [".", ".."].contains(part));
-    let rest = match parts.as_slice() {
-        ["", "api", _, rest @ ..] | ["", "apis", _, _, rest @ ..] => rest,
-        _ => return false,
+    let (["", "api", _, rest @ ..] | ["", "apis", _, _, rest @ ..]) = parts.as_slice() else {
+        return false;
     };
     plain && matches!(rest, ["namespaces", name, ..] if *name == namespace)
 }

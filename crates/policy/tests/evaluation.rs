@@ -400,10 +400,8 @@ fn what_is_not_evaluated_is_never_a_pass() {
         (Status::NotSupported, "`validate.cel` is not evaluated by this version")
     );
     rules[0].as_object_mut().unwrap().remove("validate");
-    for (kind, body, refuses) in [
-        ("generate", json!({}), false),
-        ("verifyImages", json!([]), true),
-    ] {
+    for (kind, body, refuses) in [("generate", json!({}), false), ("verifyImages", json!([]), true)]
+    {
         let mut rules = rules.clone();
         rules[0][kind] = body;
         let set = compile(&[policy("p", rules)]);
@@ -558,9 +556,9 @@ fn a_rule_that_asks_for_roles_is_an_error_while_they_are_not_known() {
         {"key": "edit", "operator": "AnyIn", "value": "{{ request.clusterRoles }}"}]}}});
     assert_eq!(status(pods(), reads, &request), Some(Status::Error));
     let mut excluding = rule(pods(), deny());
-    excluding["exclude"] = of("Pod");
+    excluding[0]["exclude"] = of("Pod");
     assert_eq!(judge(&policy("p", excluding.clone()), &request).unwrap().0, Status::Error);
-    excluding["exclude"] = json!({"any": [
+    excluding[0]["exclude"] = json!({"any": [
         {"resources": {"kinds": ["Pod"]}, "clusterRoles": ["edit"]}, {"resources": {"kinds": ["P*"]}}]});
     assert_eq!(judge(&policy("p", excluding), &request), None, "excluded whoever asks");
     assert_eq!(status(pods(), deny(), &request), Some(Status::Fail), "nobody asks for roles");

@@ -414,11 +414,8 @@ fn changed_by(responses: &[RuleResponse]) -> String {
         })
         .collect();
     let more = names.len().saturating_sub(CHANGED_NAMES);
-    let mut text = names.into_iter().take(CHANGED_NAMES).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
+    let text = names.into_iter().take(CHANGED_NAMES).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
 }
 
 fn moment(time: Timestamp) -> jiff::Timestamp {

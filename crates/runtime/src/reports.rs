@@ -123,7 +123,9 @@ impl Reports {
             let pass = inner.pass;
             let unseen = inner.known.iter().filter(|(_, known)| known.seen < pass);
             let unseen: Vec<Place> = unseen.map(|(place, _)| place.clone()).collect();
-            unseen.into_iter().for_each(|place| inner.remove(place));
+            for place in unseen {
+                inner.remove(place);
+            }
             if inner.put_off > 0 {
                 tracing::warn!(reports = inner.put_off, "reports are left to the next pass");
                 inner.put_off = 0;

@@ -259,12 +259,12 @@ impl Up {
             enforcers,
             stop,
         };
-        Self::spawn(handles, decisions, listener)
+        Self::spawn(handles, &decisions, listener)
     }
 
     fn spawn(
         handles: Handles,
-        decisions: Recorder,
+        decisions: &Recorder,
         listener: TcpListener,
     ) -> Result<Self, UpError> {
         let Handles { config, client, policies, .. } = handles.clone();
@@ -295,7 +295,7 @@ impl Up {
         let nudge = watch::Sender::new(0);
         let mut tasks = JoinSet::new();
         tasks.spawn(upkeep::stop_accepting(handles.clone(), accepting));
-        let keeper = Keeper { handles: &handles, shape: &shape, recorder: &decisions };
+        let keeper = Keeper { handles: &handles, shape: &shape, recorder: decisions };
         tasks.spawn(keeper.of::<Judging>().run(nudge.subscribe()));
         tasks.spawn(keeper.of::<Changing>().run(nudge.subscribe()));
         tasks.spawn(keeper.of::<OfPolicies>().run(nudge.subscribe()));

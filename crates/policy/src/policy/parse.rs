@@ -281,7 +281,8 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         let message = "needs exactly one of `validate`, `mutate`, `generate`, `verifyImages`";
         return Err(ParseError::new(path, message));
     };
-    let in_filters = selection.names_roles() || exclusion.as_ref().is_some_and(Selection::names_roles);
+    let in_filters =
+        selection.names_roles() || exclusion.as_ref().is_some_and(Selection::names_roles);
     let mut made = Rule {
         name,
         asks_roles: in_filters || mentions_roles(value),

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn bound(role: &str, subject: Value) -> Option<Binding> {
+    fn bound(role: &str, subject: &Value) -> Option<Binding> {
         let made = json!({"metadata": {"name": "b", "namespace": "payments"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": "r"},
             "subjects": [subject]});
@@ -266,11 +266,11 @@ mod tests {
     fn each_kind_of_subject_holds_what_is_bound_to_it() {
         let mut book = Book::default();
         let mut put = |name: &str, binding| book.put((String::new(), name.to_owned()), binding);
-        put("user", bound("Role", json!({"kind": "User", "name": "alice"})));
-        put("group", bound("ClusterRole", json!({"kind": "Group", "name": "devs"})));
-        put("here", bound("Role", json!({"kind": "ServiceAccount", "name": "ci"})));
+        put("user", bound("Role", &json!({"kind": "User", "name": "alice"})));
+        put("group", bound("ClusterRole", &json!({"kind": "Group", "name": "devs"})));
+        put("here", bound("Role", &json!({"kind": "ServiceAccount", "name": "ci"})));
         let elsewhere = json!({"kind": "ServiceAccount", "name": "ci", "namespace": "build"});
-        put("there", bound("ClusterRole", elsewhere));
+        put("there", bound("ClusterRole", &elsewhere));
         let namespaced = || Role::Namespaced("payments:r".to_owned());
         let cluster = || Role::Cluster("r".to_owned());
         assert_eq!(roles(&book, "alice", &[]), [namespaced()]);
@@ -284,12 +284,12 @@ mod tests {
     fn what_is_unbound_is_not_held_any_more() {
         let mut book = Book::default();
         let name = ("payments".to_owned(), "b".to_owned());
-        book.put(name.clone(), bound("Role", json!({"kind": "User", "name": "alice"})));
-        book.put(name.clone(), bound("Role", json!({"kind": "User", "name": "bob"})));
+        book.put(name.clone(), bound("Role", &json!({"kind": "User", "name": "alice"})));
+        book.put(name.clone(), bound("Role", &json!({"kind": "User", "name": "bob"})));
         assert_eq!(roles(&book, "alice", &[]), []);
         assert_eq!(roles(&book, "bob", &[]).len(), 1);
         book.remove(&name);
         assert!(book.held.is_empty() && book.bindings.is_empty());
-        assert_eq!(bound("Group", json!({"kind": "User", "name": "alice"})), None);
+        assert_eq!(bound("Group", &json!({"kind": "User", "name": "alice"})), None);
     }
 }

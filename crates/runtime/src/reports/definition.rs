@@ -19,7 +19,7 @@ pub(super) async fn ensure(client: &Client) -> Result<(), kube::Error> {
                 serde_json::from_value(definition(namespaced)).map_err(kube::Error::SerdeError)?;
             match api.create(&PostParams::default(), &ours).await {
                 Ok(_) => {
-                    tracing::info!(definition = name, "installed our definition: none was there")
+                    tracing::info!(definition = name, "installed our definition: none was there");
                 }
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(error),

@@ -218,7 +218,8 @@ fn a_real_failed_open_webhook_is_named() {
 
 #[test]
 fn a_document_that_is_no_policy_is_refused_by_none() {
-    let message = r#"admission webhook "policies.proofstream.dev" denied the request: it cannot be used"#;
+    let message =
+        r#"admission webhook "policies.proofstream.dev" denied the request: it cannot be used"#;
     let event = with(message, 403);
     let event = Event::parse(event.as_bytes()).unwrap();
     assert!(!matches!(classify(&event), Classification::Refused(_)), "{:?}", classify(&event));
