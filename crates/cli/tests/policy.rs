@@ -336,8 +336,7 @@ spec:
 
 #[test]
 fn mutate_rules_come_before_the_others() {
-    let bench =
-        Bench::new(&[("a.yaml", MUTATE), ("b.yaml", POLICY), ("pods.yaml", PODS)]);
+    let bench = Bench::new(&[("a.yaml", MUTATE), ("b.yaml", POLICY), ("pods.yaml", PODS)]);
     let apply = ["policy", "apply", "a.yaml", "b.yaml", "--resource", "pods.yaml"];
     // The pod without a team has one by the time it is judged; there is no cluster with the target.
     assert_snapshot!(bench.run(&[&apply[..], &["--all"]].concat()));

@@ -102,7 +102,10 @@ fn a_rule_passes_where_it_changes_something_and_skips_where_not() {
         (merge(json!({"x": "{{ request.object.missing }}"})), "unknown key `missing`"),
         (merge(json!({"spec": {"containers": "x"}})), "`spec.containers`: the patch has string"),
         (json!({"patchesJson6902": "- {op: replace, path: /x, value: 1}"}), "`/x` is not in"),
-        (json!({"patchesJson6902": "- {op: test, path: /kind, value: '{{ request.name }}'}"}), "test failed"),
+        (
+            json!({"patchesJson6902": "- {op: test, path: /kind, value: '{{ request.name }}'}"}),
+            "test failed",
+        ),
         (json!({"patchesJson6902": "{{ request.name }}: x"}), "must be a list of operations"),
         (
             json!({"foreach": [{"list": "request.object.missing",
@@ -181,7 +184,8 @@ fn only_the_first_rule_that_changes_counts_where_one_is_to_apply() {
 
 #[test]
 fn loops_see_the_object_as_it_was_when_they_began() {
-    let mounts = "- {op: remove, path: '/spec/containers/{{elementIndex0}}/volumeMounts/{{elementIndex1}}'}";
+    let mounts =
+        "- {op: remove, path: '/spec/containers/{{elementIndex0}}/volumeMounts/{{elementIndex1}}'}";
     let (status, message, object) = one(json!({"foreach": [
         {
             "list": "request.object.spec.containers",
@@ -258,13 +262,11 @@ fn exceptions_preconditions_and_operations_hold_for_mutation_too() {
             "exceptions": [{"policyName": "p", "ruleNames": ["r"]}]},
     }))
     .unwrap();
-    let (set, _) =
-        PolicySet::with_exceptions(vec![parse(&document).unwrap()], vec![exception]);
+    let (set, _) = PolicySet::with_exceptions(vec![parse(&document).unwrap()], vec![exception]);
     let made = done(set.mutate(&Request::create(pod()), &environment()));
     assert_eq!((made.responses[0].status, made.object), (Status::Skip, None));
 
-    document["spec"]["rules"][0]["preconditions"] =
-        json!({"all": [{"key": "{{ request.operation }}", "operator": "Equals", "value": "UPDATE"}]});
+    document["spec"]["rules"][0]["preconditions"] = json!({"all": [{"key": "{{ request.operation }}", "operator": "Equals", "value": "UPDATE"}]});
     assert_eq!(mutate(&[document.clone()], pod()).responses[0].status, Status::Skip);
     let mut update = Request::create(pod());
     update.operation = Operation::Update;
@@ -277,10 +279,13 @@ fn exceptions_preconditions_and_operations_hold_for_mutation_too() {
 
 #[test]
 fn lookups_are_asked_for_before_later_rules_run() {
-    let mut first = rule("first", merge(json!({"metadata": {"labels": {"x": "{{ map.data.x }}"}}})));
+    let mut first =
+        rule("first", merge(json!({"metadata": {"labels": {"x": "{{ map.data.x }}"}}})));
     first["context"] = json!([{"name": "map", "configMap": {"name": "m", "namespace": "n"}}]);
-    let second =
-        rule("second", merge(json!({"metadata": {"labels": {"y": "{{ request.object.metadata.labels.x }}"}}})));
+    let second = rule(
+        "second",
+        merge(json!({"metadata": {"labels": {"y": "{{ request.object.metadata.labels.x }}"}}})),
+    );
     let set = compile(&[policy("p", json!([first, second]))]);
     let request = Request::create(pod());
     let mut environment = environment();
@@ -314,16 +319,20 @@ fn targets_are_asked_for_and_changed() {
     let Evaluation::Needs(lookups) = set.mutate_existing(&request, &environment) else {
         panic!("no needs")
     };
-    let map = |name: &str, on: &str| json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": "team-a", "labels": {"app": "web"}}, "data": {"on": on}});
+    let map = |name: &str, on: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "team-a", "labels": {"app": "web"}}, "data": {"on": on}})
+    };
     let objects = [map("c-1", "yes"), map("c-2", "no"), map("d", "yes")];
     let selected: Vec<Value> =
         objects.iter().filter(|object| lookups[0].selects(object)).cloned().collect();
     assert_eq!(selected.len(), 2);
     environment.answers.insert(lookups[0].clone(), Ok(Value::Array(selected)));
     let made = done(set.mutate_existing(&request, &environment));
-    let said: Vec<_> =
-        made.iter().map(|each| (each.response.resource.name.as_str(), each.response.status)).collect();
+    let said: Vec<_> = made
+        .iter()
+        .map(|each| (each.response.resource.name.as_str(), each.response.status))
+        .collect();
     assert_eq!(said, [("c-1", Status::Pass), ("c-2", Status::Skip)]);
     let data = &made[0].object.as_ref().unwrap()["data"];
     assert_eq!(*data, json!({"by": "p", "on": "yes", "was": "c-1"}));
@@ -421,8 +430,21 @@ fn nearly_a_mutation() -> impl Strategy<Value = Value> {
         "delete",
     ]);
     let keys = prop::sample::select(vec![
-        "foreach", "list", "order", "patchStrategicMerge", "patchesJson6902", "spec", "containers",
-        "name", "(name)", "+(x)", "<(y)", "$patch", "targets", "context", "preconditions",
+        "foreach",
+        "list",
+        "order",
+        "patchStrategicMerge",
+        "patchesJson6902",
+        "spec",
+        "containers",
+        "name",
+        "(name)",
+        "+(x)",
+        "<(y)",
+        "$patch",
+        "targets",
+        "context",
+        "preconditions",
     ]);
     let leaf = prop_oneof![
         words.prop_map(Value::from),

@@ -115,8 +115,7 @@ impl Judge {
             default_object(&mut object);
         }
         let mut request = self.request(object);
-        let mut judged =
-            Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
+        let mut judged = Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
         self.mutate(&mut request, operation, &mut judged);
         judged.targets = self.by_policy(
             &request,

@@ -71,8 +71,7 @@ pub(crate) fn rule(
     let outcome = match exempted(judgement, target, at, empty) {
         Some(said) => Err(said),
         None => supported(at).and_then(|()| {
-            let work =
-                |scope: &Scope<'_>| change(&mutate.change, scope, Subject::Request(object));
+            let work = |scope: &Scope<'_>| change(&mutate.change, scope, Subject::Request(object));
             in_scope(judgement, at, empty, work).and_then(|outcome| outcome)
         }),
     };
@@ -199,7 +198,10 @@ fn found<'s>(
     let lookup = lookup().map_err(|failure| failed(&failure))?;
     let answer = scope.judgement().answer(lookup).map_err(|failure| failed(&failure))?;
     let Value::Array(objects) = answer else {
-        return Err(Said::new(Status::Error, "targets cannot be found: no list of objects came back"));
+        return Err(Said::new(
+            Status::Error,
+            "targets cannot be found: no list of objects came back",
+        ));
     };
     if objects.len() > MAX_TARGETS {
         let message = format!("a target names more than {MAX_TARGETS} objects");
@@ -223,7 +225,9 @@ fn one_target(
     let frame = Frame::new(&spec.context);
     let scope = with_target.with_frame(&frame);
     match spec.preconditions.evaluate(&scope) {
-        Err(failure) => Err(Said::error("preconditions of the target cannot be evaluated", &failure)),
+        Err(failure) => {
+            Err(Said::error("preconditions of the target cannot be evaluated", &failure))
+        }
         Ok(outcome) if !outcome.holds => {
             Err(Said::new(Status::Skip, "preconditions of the target not met"))
         }
@@ -280,9 +284,11 @@ fn for_each(
             let message = format!("foreach[{place}] has more than {MAX_ELEMENTS} elements");
             return Err(Said::new(Status::Error, message));
         }
-        let patches = run_loop(each, elements, &scope, before, object, nesting).map_err(|said| {
-            Said { message: format!("foreach[{place}]: {}", said.message), ..said }
-        })?;
+        let patches =
+            run_loop(each, elements, &scope, before, object, nesting).map_err(|said| Said {
+                message: format!("foreach[{place}]: {}", said.message),
+                ..said
+            })?;
         // Inside of a loop the outermost one looks whether anything changed: comparing whole objects
         // for each of its elements would cost too much.
         let changed = patches > 0 && (nesting > 0 || **object != *before.object());
@@ -345,14 +351,9 @@ fn run_loop(
 }
 
 /// Applies a patch with its variables filled. After an error the object is thrown away.
-fn apply(
-    patch: &Patch,
-    scope: &Scope<'_>,
-    object: &mut Cow<'_, Value>,
-) -> Result<Merged, Said> {
-    let unfilled = |failure: &Failure| {
-        Said::error("variables of the patch cannot be filled", failure)
-    };
+fn apply(patch: &Patch, scope: &Scope<'_>, object: &mut Cow<'_, Value>) -> Result<Merged, Said> {
+    let unfilled =
+        |failure: &Failure| Said::error("variables of the patch cannot be filled", failure);
     match patch {
         Patch::Strategic(document) => {
             let filled = document.resolve(scope).map_err(|failure| unfilled(&failure))?;
@@ -367,7 +368,8 @@ fn apply(
             let operations = match operations {
                 Operations::Fixed(operations) => operations,
                 Operations::Made(template) => {
-                    let text = template.resolve_text(scope).map_err(|failure| unfilled(&failure))?;
+                    let text =
+                        template.resolve_text(scope).map_err(|failure| unfilled(&failure))?;
                     let charged = scope.interpreter().charge(text.len() / 64);
                     charged.map_err(|failure| unfilled(&failure))?;
                     read = patch::read_operations(&text, "patchesJson6902").map_err(|error| {

@@ -53,11 +53,7 @@ fn is_known(anchor: Anchor) -> bool {
 }
 
 /// The patch without its anchors, as it is to be merged with an object; `None` where nothing is left.
-pub(super) fn prepare(
-    patch: &Value,
-    object: &Value,
-    keys: Keys,
-) -> Result<Option<Value>, Unmet> {
+pub(super) fn prepare(patch: &Value, object: &Value, keys: Keys) -> Result<Option<Value>, Unmet> {
     work_out(patch, Some(object), keys, Place::ROOT)
 }
 

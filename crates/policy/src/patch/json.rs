@@ -107,7 +107,9 @@ impl Operation {
 impl Pointer {
     fn read(text: &str, path: &str) -> Result<Self, ParseError> {
         let steps: Vec<String> = match text.strip_prefix('/') {
-            Some(rest) => rest.split('/').map(|s| s.replace("~1", "/").replace("~0", "~")).collect(),
+            Some(rest) => {
+                rest.split('/').map(|s| s.replace("~1", "/").replace("~0", "~")).collect()
+            }
             None if text.is_empty() => Vec::new(),
             None => return Err(ParseError::new(path, format!("`{text}` does not begin with `/`"))),
         };
@@ -288,9 +290,8 @@ fn remove(object: &mut Value, path: &Pointer) -> Result<Option<Value>, String> {
         None => Ok(None),
         Some(Value::Object(members)) => Ok(members.remove(last)),
         Some(Value::Array(items)) => {
-            last.parse::<i64>().map_err(|_| {
-                format!("`{}`: `{last}` is no index of the list", path.text)
-            })?;
+            last.parse::<i64>()
+                .map_err(|_| format!("`{}`: `{last}` is no index of the list", path.text))?;
             Ok(index(last, items.len()).map(|place| items.remove(place)))
         }
         Some(_) => Ok(None),

@@ -105,8 +105,7 @@ fn directive(members: &Map<String, Value>, place: Place<'_>) -> Result<Directive
 
 /// Whether an element holds nothing but a directive, which then is the list's.
 fn speaks_for_the_list(item: &Value) -> bool {
-    item.as_object()
-        .is_some_and(|members| members.len() == 1 && members.contains_key(DIRECTIVE))
+    item.as_object().is_some_and(|members| members.len() == 1 && members.contains_key(DIRECTIVE))
 }
 
 fn merge_list(

@@ -29,11 +29,7 @@ const fn by(name: &'static str, keys: &'static [&'static str]) -> Entry {
     Entry(name, Some(List::By(keys)), &[])
 }
 
-const fn each(
-    name: &'static str,
-    keys: &'static [&'static str],
-    below: &'static [Entry],
-) -> Entry {
+const fn each(name: &'static str, keys: &'static [&'static str], below: &'static [Entry]) -> Entry {
     Entry(name, Some(List::By(keys)), below)
 }
 
@@ -103,11 +99,7 @@ const KINDS: &[(&str, &str, &[Entry])] = &[
             within("spec", &[within("jobTemplate", &[METADATA, within("spec", &[POD_TEMPLATE])])]),
         ],
     ),
-    (
-        "",
-        "Service",
-        &[METADATA, within("spec", &[by("ports", &["port", "protocol"])]), CONDITIONS],
-    ),
+    ("", "Service", &[METADATA, within("spec", &[by("ports", &["port", "protocol"])]), CONDITIONS]),
     ("", "ServiceAccount", &[METADATA, by("secrets", &["name"])]),
     ("", "Namespace", WITH_CONDITIONS),
     ("", "PersistentVolumeClaim", WITH_CONDITIONS),

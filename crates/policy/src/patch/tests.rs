@@ -102,7 +102,8 @@ fn lists_of_unknown_kinds_are_replaced() {
     let made = merged(&patch, &object).unwrap().unwrap();
     assert_eq!(made["metadata"]["finalizers"], json!(["b"]));
     assert_eq!(made["spec"]["containers"], json!([{"name": "b"}]));
-    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"finalizers": ["a"]}});
+    let object =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"finalizers": ["a"]}});
     let made = merged(&json!({"metadata": {"finalizers": ["b", "a"]}}), &object).unwrap().unwrap();
     assert_eq!(made["metadata"]["finalizers"], json!(["b", "a"]));
 }
@@ -185,7 +186,10 @@ fn operations_are_lenient_as_in_the_field() {
         ("- {op: add, path: /new/2, value: 1}", json!({"new": [null, null, 1]})),
         ("- {op: add, path: /null/x, value: 1}", json!({"null": {"x": 1}})),
         ("- {op: add, path: /map/b~1c, value: 3}", json!({"map": {"a": 1, "b/c": 3}})),
-        ("- {op: move, from: /map/a, path: /list/0}", json!({"list": [1, 1, 2, 3], "map": {"b/c": 2}})),
+        (
+            "- {op: move, from: /map/a, path: /list/0}",
+            json!({"list": [1, 1, 2, 3], "map": {"b/c": 2}}),
+        ),
         ("- {op: copy, from: /map/a, path: /x}", json!({"x": 1})),
         ("- {op: test, path: /list/0, value: 1.0}", json!({})),
         ("- {op: test, path: /nowhere}", json!({})),
@@ -233,9 +237,8 @@ fn a_patch_cannot_nest_without_end() {
     let mut object = Cow::Owned(json!({"a": {}}));
     let nesting = r#"[{"op": "copy", "from": "/a", "path": "/a/b/b/b/b/b/b/b/b"}]"#;
     let nesting = read_operations(&nesting.replace("/a/b/b/b/b/b/b/b/b", "/a/b"), "patch").unwrap();
-    let ended = (0..1_000).find_map(|_| {
-        apply_operations::<PatchError>(&nesting, &mut object, &|_| Ok(())).err()
-    });
+    let ended = (0..1_000)
+        .find_map(|_| apply_operations::<PatchError>(&nesting, &mut object, &|_| Ok(())).err());
     // Every copy is a level deeper than what it copies.
     assert!(ended.is_none() || ended.unwrap().to_string().contains("nested deeper"));
     assert!(depth(&object) <= MAX_DEPTH + 2);
@@ -244,8 +247,20 @@ fn a_patch_cannot_nest_without_end() {
 /// JSON with the words of pods, so that lists meet their keys.
 fn any_json() -> impl Strategy<Value = Value> {
     let keys = prop::sample::select(vec![
-        "name", "containers", "spec", "metadata", "image", "(name)", "+(image)", "<(name)", "$patch",
-        "finalizers", "ports", "containerPort", "env", "x",
+        "name",
+        "containers",
+        "spec",
+        "metadata",
+        "image",
+        "(name)",
+        "+(image)",
+        "<(name)",
+        "$patch",
+        "finalizers",
+        "ports",
+        "containerPort",
+        "env",
+        "x",
     ]);
     let leaf = prop_oneof![
         prop::sample::select(vec!["a", "b", "*", "delete", "replace", ""]).prop_map(Value::from),
@@ -265,9 +280,9 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// Whether a value is free of anchors and directives.
 fn is_plain(value: &Value) -> bool {
     match value {
-        Value::Object(members) => members
-            .iter()
-            .all(|(key, member)| !key.contains(['(', '$']) && is_plain(member)),
+        Value::Object(members) => {
+            members.iter().all(|(key, member)| !key.contains(['(', '$']) && is_plain(member))
+        }
         Value::Array(items) => items.iter().all(is_plain),
         _ => true,
     }

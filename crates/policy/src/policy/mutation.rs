@@ -186,16 +186,8 @@ fn one_loop(value: &Value, path: &str, depth: usize) -> Result<Loop, ParseError>
 }
 
 fn target(value: &Value, path: &str) -> Result<Target, ParseError> {
-    let known = [
-        "apiVersion",
-        "kind",
-        "namespace",
-        "name",
-        "uid",
-        "selector",
-        "context",
-        "preconditions",
-    ];
+    let known =
+        ["apiVersion", "kind", "namespace", "name", "uid", "selector", "context", "preconditions"];
     let fields = Fields::new(value, path, &known)?;
     let template =
         |name: &str| Template::compile(fields.text(name)?.unwrap_or_default(), &fields.path(name));

@@ -51,8 +51,7 @@ impl PolicySet {
         request: &Request,
         environment: &Environment,
     ) -> Evaluation<Mutation> {
-        let rules: Vec<_> =
-            self.rules_at(places, environment.trigger, Work::Mutate).collect();
+        let rules: Vec<_> = self.rules_at(places, environment.trigger, Work::Mutate).collect();
         let mut rest = rules.as_slice();
         let mut current = Cow::Borrowed(request);
         let mut mutation = Mutation::default();
@@ -67,9 +66,7 @@ impl PolicySet {
             if let Some(object) = step.object {
                 current = match current {
                     Cow::Borrowed(request) => Cow::Owned(request.with_object(object)),
-                    Cow::Owned(request) => {
-                        Cow::Owned(Request { object: Some(object), ..request })
-                    }
+                    Cow::Owned(request) => Cow::Owned(Request { object: Some(object), ..request }),
                 };
             }
         }
@@ -109,8 +106,7 @@ fn step(
     let target = Target::new(request);
     let judgement = Judgement::new(request, environment);
     let empty = Map::new();
-    let mut step =
-        Step { responses: Vec::new(), object: None, needs: Vec::new(), tried: 0 };
+    let mut step = Step { responses: Vec::new(), object: None, needs: Vec::new(), tried: 0 };
     for at in rules {
         step.tried += 1;
         // With `applyRules: One` the first rule that changes anything ends the policy.

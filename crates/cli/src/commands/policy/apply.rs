@@ -86,14 +86,8 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let circumstances = Circumstances {
-        values,
-        exceptions,
-        user,
-        existing: None,
-        defaults,
-        now: Timestamp::now(),
-    };
+    let circumstances =
+        Circumstances { values, exceptions, user, existing: None, defaults, now: Timestamp::now() };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
@@ -172,7 +166,8 @@ impl Run {
         self.judge.notice(&document.value);
         let judged = self.judge.judge(document.value, None);
         let targets = judged.targets.into_iter();
-        let mut patched: Vec<Value> = judged.patched.into_iter().map(|(_, object)| object).collect();
+        let mut patched: Vec<Value> =
+            judged.patched.into_iter().map(|(_, object)| object).collect();
         // Each policy had the object as the one before it left it: the last one is what counts.
         patched.drain(..patched.len().saturating_sub(1));
         let mut responses = judged.responses;

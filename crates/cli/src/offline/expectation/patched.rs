@@ -125,9 +125,7 @@ mod tests {
     use super::*;
 
     fn differ(left: &Value, right: &Value) -> Option<String> {
-        let object = |spec: &Value| {
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec})
-        };
+        let object = |spec: &Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec});
         let mut patched = Patched { is_asked: true, ..Patched::default() };
         patched.keep(object(right));
         let mut left = object(left);

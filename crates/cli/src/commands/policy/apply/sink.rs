@@ -11,9 +11,18 @@ use crate::offline::report::{RuleResult, Summary, Word};
 
 /// Where results go.
 pub(super) enum Sink {
-    Table { all: bool, paint: Paint, began: bool, patched: usize },
+    Table {
+        all: bool,
+        paint: Paint,
+        began: bool,
+        patched: usize,
+    },
     /// Changed objects come after all results, so they are kept until then, as text.
-    Json { first: bool, patched: Vec<String>, kept: usize },
+    Json {
+        first: bool,
+        patched: Vec<String>,
+        kept: usize,
+    },
 }
 
 /// Most bytes of changed objects that are kept.
