@@ -8,7 +8,7 @@ mod harness;
 use anyhow::{Context, Result, ensure};
 use harness::{PATIENCE, Stand, refusal};
 use proofstream_e2e::wait_until;
-use proofstream_model::{Decision, PolicyBody, PolicyState, Verdict};
+use proofstream_model::{Decision, FindingBody, FindingState, PolicyBody, PolicyState, Verdict};
 use proofstream_runtime::webhooks::OF_POLICIES;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -219,6 +219,30 @@ async fn an_exception_counts_at_once_and_is_recorded() -> Result<()> {
     let _ = wait_until("the exception to be gone", PATIENCE, refused).await?;
     assert_eq!(of_exception()?, [PolicyState::Active, PolicyState::Removed]);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_covers_what_runs_too() -> Result<()> {
+    let stand = Stand::start_whole(&[], |_| {}).await?;
+    stand.cluster.create_namespace("payments").await?;
+    stand.cluster.create(MAP).await?;
+    stand.cluster.apply(LABELLED).await?;
+    let last = async |wanted: FindingState| {
+        wait_until("the finding's state", PATIENCE, || async {
+            let findings = stand.records::<FindingBody>()?.into_iter().map(|(_, body)| body);
+            let last = findings.filter(|body| body.finding.subject.name == "m").last();
+            let last = last.context("no finding")?;
+            ensure!(last.state == wanted, "{last:?}");
+            Ok(())
+        })
+        .await
+    };
+    last(FindingState::Found).await?;
+    // It is not mended, it is let be.
+    stand.cluster.apply(EXCEPTION).await?;
+    last(FindingState::Gone).await?;
+    stand.cluster.kubectl(&["delete", "policyexception", "-n", "payments", "spare-m"]).await?;
+    last(FindingState::Found).await
 }
 
 /// A service that answers each path in its own way, over plain HTTP.
