@@ -230,8 +230,8 @@ async fn an_exception_covers_what_runs_too() -> Result<()> {
     let last = async |wanted: FindingState| {
         wait_until("the finding's state", PATIENCE, || async {
             let findings = stand.records::<FindingBody>()?.into_iter().map(|(_, body)| body);
-            let last = findings.filter(|body| body.finding.subject.name == "m").last();
-            let last = last.context("no finding")?;
+            let mut of_map = findings.rev().filter(|body| body.finding.subject.name == "m");
+            let last = of_map.next().context("no finding")?;
             ensure!(last.state == wanted, "{last:?}");
             Ok(())
         })

@@ -18,7 +18,8 @@ use tokio::sync::watch;
 
 use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
-use crate::webhooks::Lane;
+use crate::webhooks::{Lane, matches};
+use definitions::EXCEPTION;
 
 pub mod check;
 pub mod cluster;
@@ -140,6 +141,8 @@ struct Inner {
     notes: BTreeMap<String, Vec<String>>,
     recorded: BTreeMap<PolicyKey, Recorded>,
     awaited: Vec<String>,
+    /// Globs of the namespaces whose exceptions count; `None` for all.
+    exceptions_from: Option<Vec<String>>,
     generation: u64,
 }
 
@@ -234,6 +237,12 @@ impl PolicyStore {
             enforcers,
             recorder,
         })
+    }
+
+    /// From now on only exceptions that stand in namespaces of these names (or globs) count. To be said
+    /// before the first are read.
+    pub fn take_exceptions_from(&self, namespaces: Vec<String>) {
+        self.lock().exceptions_from = Some(namespaces);
     }
 
     /// The policies in force.
@@ -433,6 +442,10 @@ impl Inner {
         };
         let parsed = match unreadable {
             Some(reason) => Err(reason),
+            None if !self.counts(&slot.0) => Err(format!(
+                "exceptions in namespace `{}` do not count: `exceptionNamespaces` does not name it",
+                slot.0.namespace.as_deref().unwrap_or_default()
+            )),
             None => check::read(text.document()).map_err(|error| error.to_string()),
         };
         let in_force = match parsed {
@@ -442,6 +455,15 @@ impl Inner {
         let not_evaluated = check::not_evaluated(text.document());
         self.held.insert(slot, Held { text, generation, parsed, not_evaluated, in_force });
         true
+    }
+
+    /// Whether something may count at all: an exception only where exceptions may stand.
+    fn counts(&self, key: &PolicyKey) -> bool {
+        let Some(globs) = self.exceptions_from.as_ref().filter(|_| key.kind == EXCEPTION) else {
+            return true;
+        };
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        globs.iter().any(|glob| matches(glob, namespace))
     }
 
     /// A policy that stands in a directory and in the cluster counts once, in the directory's text:

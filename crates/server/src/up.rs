@@ -217,6 +217,7 @@ impl Up {
             awaited(&config),
             derived::previous_policies(&projection)?,
         );
+        policies.take_exceptions_from(config.exception_namespaces.clone());
         let namespaces = Arc::new(Namespaces::new(client.clone()));
         let metrics = Metrics::new();
         let globals = Globals::new(client.clone());

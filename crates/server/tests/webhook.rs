@@ -425,3 +425,40 @@ async fn what_is_too_much_is_shed_and_said() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exceptions_count_only_where_they_may_stand() {
+    let stand = Stand::start().await;
+    stand.policies.take_exceptions_from(vec!["security-*".to_owned()]);
+    stand.enforce(refuse_maps());
+    let exception = |namespace: &str| {
+        json!({"apiVersion": "kyverno.io/v2", "kind": "PolicyException",
+            "metadata": {"name": "spare", "namespace": namespace},
+            "spec": {"exceptions": [{"policyName": "no-maps", "ruleNames": ["*"]}],
+                "match": {"any": [{"resources": {"kinds": ["ConfigMap"]}}]}}})
+    };
+    let offer = |document: Value| {
+        let offer = Offer { key: PolicyKey::of(&document).unwrap(), document: Ok(document) };
+        stand.policies.offer(Origin::Cluster, offer);
+    };
+    offer(exception("payments"));
+    assert_eq!(stand.review(&map("b")).await["response"]["allowed"], false);
+    let reports = stand.policies.reports();
+    let ignored = reports.iter().find(|report| !report.ready).unwrap();
+    assert!(ignored.message.contains("exceptions in namespace `payments` do not count"));
+    offer(exception("security-eu"));
+    assert_eq!(stand.review(&map("b")).await["response"]["allowed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_knows_http_2_is_spoken_to_in_it() {
+    let stand = Stand::start().await;
+    for (offered, agreed) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"][..], "http/1.1")] {
+        let mut config = rustls::ClientConfig::clone(stand.connector.config());
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(stand.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(agreed.as_bytes()));
+    }
+}

@@ -34,6 +34,8 @@ pub struct Config {
     pub reports: Reports,
     /// Namespaces that the controls are about: names or globs.
     pub regulated_namespaces: Vec<String>,
+    /// Namespaces (names or globs) whose PolicyExceptions count.
+    pub exception_namespaces: Vec<String>,
     /// Directories of policies, beside those in the cluster.
     pub policies: Vec<PathBuf>,
     /// Kind of policy to who enforces it: `proofstream`, `kyverno`. A kind that is not named is
@@ -182,6 +184,7 @@ impl Default for Config {
             audit: Audit::default(),
             reports: Reports::default(),
             regulated_namespaces: Vec::new(),
+            exception_namespaces: vec!["*".to_owned()],
             policies: Vec::new(),
             enforcers: BTreeMap::new(),
         }
