@@ -55,14 +55,14 @@ impl PatchError {
     }
 }
 
-impl<'p> Place<'p> {
+impl Place<'_> {
     const ROOT: Self = Self { above: None, step: Step::Root };
 
     fn key<'c>(&'c self, key: &'c str) -> Place<'c> {
         Place { above: Some(self), step: Step::Key(key) }
     }
 
-    fn index<'c>(&'c self, index: usize) -> Place<'c> {
+    fn index(&self, index: usize) -> Place<'_> {
         Place { above: Some(self), step: Step::Index(index) }
     }
 

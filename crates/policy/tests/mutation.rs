@@ -398,10 +398,8 @@ fn large_objects_and_hostile_patches_are_bounded() {
     assert!(took < limit, "{took:?}");
 
     // Doubling the object again and again ends with an error.
-    let mut operations = String::new();
-    for number in 0..40 {
-        operations.push_str(&format!("- {{op: copy, from: /spec, path: /spec/x{number}}}\n"));
-    }
+    let copy = |number| format!("- {{op: copy, from: /spec, path: /spec/x{number}}}\n");
+    let operations: String = (0..40).map(copy).collect();
     let (status, message, took) = timed(json!({"patchesJson6902": operations}), pod());
     assert_eq!(status, Status::Error);
     assert!(message.contains("steps") || message.contains("deeper"), "{message}");

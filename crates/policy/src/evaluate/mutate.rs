@@ -35,7 +35,7 @@ impl<'s> Subject<'s> {
     }
 
     /// The same, as patches have left it.
-    fn with<'c>(self, object: &'c Value) -> Subject<'c> {
+    fn with(self, object: &Value) -> Subject<'_> {
         match self {
             Self::Request(_) => Subject::Request(object),
             Self::Target(_) => Subject::Target(object),

@@ -287,13 +287,12 @@ fn remove(object: &mut Value, path: &Pointer) -> Result<Option<Value>, String> {
         return Err("the whole object cannot be removed".to_owned());
     };
     match find_mut(object, above) {
-        None => Ok(None),
         Some(Value::Object(members)) => Ok(members.remove(last)),
         Some(Value::Array(items)) => {
             last.parse::<i64>()
                 .map_err(|_| format!("`{}`: `{last}` is no index of the list", path.text))?;
             Ok(index(last, items.len()).map(|place| items.remove(place)))
         }
-        Some(_) => Ok(None),
+        None | Some(_) => Ok(None),
     }
 }

@@ -125,7 +125,6 @@ fn step(
             break;
         }
     }
-    drop(target);
     step.needs = judgement.needs.into_inner();
     step
 }
