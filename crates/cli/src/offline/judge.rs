@@ -120,7 +120,7 @@ impl Judge {
         judged.targets = self.by_policy(
             &request,
             operation,
-            |policy| policy.mutates_existing(),
+            Policy::mutates_existing,
             |mutation: &TargetMutation| mutation.response.policy_index,
             |request, environment| self.set.mutate_existing(request, environment),
         );
