@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
-use proofstream_model::{Answer, Entry, Timestamp};
+use proofstream_model::{Answer, DecisionRef, Entry, Timestamp};
 use proofstream_policy::{
     Environment, Evaluation, Phase, PolicySet, Request, RuleResponse, Status,
 };
@@ -19,6 +19,7 @@ use crate::ingest::{Known, RecentDecisions};
 use crate::metrics::Metrics;
 use crate::policies::{Compiled, Policies, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
+use crate::requests::KeptRequests;
 use crate::webhooks::Lane;
 use shortfall::Shortfall;
 
@@ -91,6 +92,7 @@ pub struct Admission {
     lookups: Arc<dyn LookupResolver>,
     metrics: Arc<Metrics>,
     filters: ArcSwap<Filters>,
+    kept: Option<Arc<KeptRequests>>,
     counters: Counters,
     shortfall: Shortfall,
     draining: AtomicBool,
@@ -117,6 +119,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// What is never judged.
     pub filters: Filters,
+    /// Where requests are kept for replays, if they are.
+    pub kept: Option<Arc<KeptRequests>>,
 }
 
 // === impl Admission ===
@@ -134,6 +138,7 @@ impl Admission {
             lookups: parts.lookups,
             metrics: parts.metrics,
             filters: ArcSwap::from_pointee(parts.filters),
+            kept: parts.kept,
             counters: Counters::default(),
             shortfall: Shortfall::default(),
             draining: AtomicBool::new(false),
@@ -189,13 +194,16 @@ impl Admission {
         deadline: Instant,
     ) -> Result<Vec<u8>, ReviewError> {
         let Review { mut request, request_kind } = Review::parse(body)?;
-        let reply = match phase {
-            Phase::Mutate => self.change(lane, &mut request, deadline).await,
+        let (reply, decision) = match phase {
+            Phase::Mutate => (self.change(lane, &mut request, deadline).await, None),
             Phase::Validate => {
                 self.answer(lane, &mut request, request_kind, arrived, deadline).await
             }
         };
         self.metrics.reviewed(phase, arrived.elapsed());
+        if let (Some(kept), Some(decision)) = (&self.kept, decision) {
+            kept.keep(&decision, &request, body);
+        }
         Ok(reply.to_json(&request.uid)?)
     }
 
@@ -269,16 +277,16 @@ impl Admission {
         request_kind: Option<proofstream_policy::GroupVersionKind>,
         arrived: Instant,
         deadline: Instant,
-    ) -> Reply {
+    ) -> (Reply, Option<DecisionRef>) {
         let policies = self.policies.current();
         let Some(compiled) = self.prepare(&policies, lane, request, deadline).await else {
-            return Reply::default();
+            return (Reply::default(), None);
         };
         let request = &*request;
         let responses = self.judge(compiled, request, deadline).await;
         if responses.is_empty() {
             self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
-            return Reply::default();
+            return (Reply::default(), None);
         }
         self.metrics.judged(request, &responses);
         let mut reply = message::reply(request, &responses);
@@ -299,10 +307,12 @@ impl Admission {
         let taken = Entry::new(&body, controls.clone())
             .map_err(|error| error.to_string())
             .and_then(|entry| self.recorder.record(&[entry]).map_err(|error| error.to_string()));
+        let mut recorded = None;
         match taken {
             Ok(ticket) => {
                 let reference = self.recorder.reference(&ticket);
                 reply.audit_annotations.insert(DECISION_ANNOTATION, reference.to_string());
+                recorded = Some(reference.clone());
                 self.recent.insert(reference, Known { decision: Arc::new(body), controls });
                 self.wait_until_durable(ticket).await;
             }
@@ -311,7 +321,7 @@ impl Admission {
                 self.unrecorded(REFUSED);
             }
         }
-        reply
+        (reply, recorded)
     }
 
     /// What every rule that matches says; lookups are made until `deadline`.

@@ -92,6 +92,7 @@ impl Stand {
             lookups: Arc::new(ApiServer::new(client)),
             metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
+            kept: None,
         }));
         let ingest = Arc::new(Ingest::new(Options {
             cluster: None,

@@ -159,6 +159,7 @@ impl Stand {
             lookups: Arc::new(ApiServer::new(client)),
             metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
+            kept: None,
         }));
         let config = Config { data: folder.path().to_owned(), ..Config::default() };
         let audit = Arc::new(AuditWebhooks::open(&config, Clock::system()).unwrap());

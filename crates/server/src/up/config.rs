@@ -36,6 +36,9 @@ pub struct Config {
     pub regulated_namespaces: Vec<String>,
     /// Namespaces (names or globs) whose PolicyExceptions count.
     pub exception_namespaces: Vec<String>,
+    /// Days for which requests that policies judged are kept, so that policies can be replayed over
+    /// them; 0 keeps none.
+    pub keep_requests_days: u32,
     /// Directories of policies, beside those in the cluster.
     pub policies: Vec<PathBuf>,
     /// Kind of policy to who enforces it: `proofstream`, `kyverno`. A kind that is not named is
@@ -185,6 +188,7 @@ impl Default for Config {
             reports: Reports::default(),
             regulated_namespaces: Vec::new(),
             exception_namespaces: vec!["*".to_owned()],
+            keep_requests_days: 30,
             policies: Vec::new(),
             enforcers: BTreeMap::new(),
         }
