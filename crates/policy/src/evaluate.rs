@@ -1,5 +1,6 @@
 //! Judgement of one request by one rule.
 
+mod expressions;
 mod validate;
 
 use std::cell::OnceCell;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::environment::Trigger;
 use crate::exception::PolicyException;
 use crate::jmespath::Failure;
-use crate::policy::{Action, ModeOverride, Policy, Rule, Validation};
+use crate::policy::{Action, Assertion, ModeOverride, Policy, Rule, Validation};
 use crate::request::{Operation, Request};
 use crate::response::{Mode, ResourceName, RuleResponse, Status};
 use crate::scope::{Frame, Judgement, Scope};
@@ -135,14 +136,12 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
             return Some(Said::new(Status::NotSupported, message));
         }
     };
-    if rule.has_cel_preconditions {
-        let message = "`celPreconditions` are not evaluated by this version";
-        return Some(Said::new(Status::NotSupported, message));
-    }
     let said = judge_once(judgement, at, validation, empty)?;
     let existing = judgement.request.operation == Operation::Update
         && said.status == Status::Fail
         && rule.allow_existing_violations
+        // Expressions see the old object and have their own say.
+        && !matches!(validation.assertion, Assertion::Cel(_))
         && at.mode(judgement.request) == Mode::Enforce;
     if existing && violates_already(judgement, at, validation, empty) {
         let message = "the object broke this rule before the request";
@@ -199,7 +198,19 @@ fn in_scope<T>(
             }
             Err(Said::new(Status::Skip, message))
         }
-        Ok(_) => Ok(work(&scope)),
+        Ok(_) => {
+            let own = match &rule.action {
+                Action::Validate(validation) => match &validation.assertion {
+                    Assertion::Cel(own) => Some(own),
+                    _ => None,
+                },
+                Action::NotSupported(_) => None,
+            };
+            match expressions::preconditions(&rule.cel_preconditions, own, &scope) {
+                Some(said) => Err(said),
+                None => Ok(work(&scope)),
+            }
+        }
     }
 }
 

@@ -19,7 +19,6 @@ mod jmespath;
 mod kinds;
 mod pattern;
 mod policy;
-mod quantity;
 mod references;
 mod request;
 mod response;

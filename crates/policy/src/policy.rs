@@ -1,6 +1,7 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
 mod autogen;
+pub(crate) mod expressions;
 mod parse;
 mod validation;
 
@@ -93,8 +94,7 @@ pub(crate) struct Rule {
     pub(crate) allow_existing_violations: bool,
     /// Whether it was derived from a rule for pods.
     pub(crate) derived: bool,
-    /// Whether its CEL preconditions cannot be judged yet.
-    pub(crate) has_cel_preconditions: bool,
+    pub(crate) cel_preconditions: Vec<expressions::Precondition>,
 }
 
 /// What a rule does.

@@ -245,8 +245,9 @@ impl Bench {
         }
         let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
         let defaults = Defaults::AsWritten;
+        let parameters = load_objects(&resolve(folder, &test.param_resources), tell);
         let (mut judge, _) =
-            Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
+            Judge::new(own, Circumstances { values, exceptions, user, defaults, parameters, now });
         let resources = load_resources(&resolve(folder, &test.resources), tell);
         for resource in &resources {
             judge.notice(&resource.object);
@@ -339,24 +340,30 @@ fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {
 fn load_resources(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Resource> {
     let mut seen = HashSet::new();
     let mut resources = Vec::new();
-    let mut keep = |mut object: Value| {
+    for mut object in load_objects(paths, tell) {
         scope::put_into_namespace(&mut object);
         let identity = Identity::of(&object);
         if seen.insert(identity.clone()) {
             resources.push(Resource { identity, object });
         }
-    };
+    }
+    resources
+}
+
+/// The objects of some files, as they are written.
+fn load_objects(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Value> {
+    let mut objects = Vec::new();
     for path in paths {
         let found = files::find(std::slice::from_ref(path), files::is_manifest);
         for file in found.map_err(&mut *tell).unwrap_or_default() {
             let Ok(documents) = files::open(&file.path).map_err(&mut *tell) else { continue };
             for document in documents {
                 match document {
-                    Ok(document) => keep(document.value),
+                    Ok(document) => objects.push(document.value),
                     Err(error) => tell(error.into()),
                 }
             }
         }
     }
-    resources
+    objects
 }

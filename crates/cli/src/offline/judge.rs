@@ -27,6 +27,8 @@ pub struct Circumstances {
     pub user: Option<UserInfo>,
     /// Whether objects get the API server's defaults first.
     pub defaults: Defaults,
+    /// Objects that policies may take as parameters.
+    pub parameters: Vec<Value>,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -50,6 +52,7 @@ pub struct Judge {
     user: Option<UserInfo>,
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    parameters: Value,
     now: Timestamp,
 }
 
@@ -59,11 +62,14 @@ impl Judge {
     /// A judge with policies and what stands in for a cluster; also names the policies that could
     /// not be taken in because another has their name.
     pub fn new(policies: Vec<Policy>, circumstances: Circumstances) -> (Self, Vec<Duplicate>) {
-        let Circumstances { values, exceptions, user, defaults, now } = circumstances;
+        let Circumstances { values, exceptions, user, defaults, parameters, now } = circumstances;
+        let parameters = Value::Array(parameters);
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        (Self { set, values, by_rule, by_element, user, defaults, namespaces, now }, duplicates)
+        let judge =
+            Self { set, values, by_rule, by_element, user, defaults, namespaces, parameters, now };
+        (judge, duplicates)
     }
 
     /// The policies, in the order of the responses' `policy_index`.
@@ -132,6 +138,7 @@ impl Judge {
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
         environment.offline = true;
+        environment.parameters = Some(self.parameters.clone());
         for _ in 0..MAX_ROUNDS {
             match self.set.evaluate(&request, &environment) {
                 Evaluation::Done(responses) => return responses,

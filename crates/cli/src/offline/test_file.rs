@@ -34,8 +34,9 @@ pub struct TestFile {
     pub exceptions: Vec<String>,
     /// What is expected.
     pub results: Vec<Expected>,
+    /// Files of objects that policies take as parameters.
+    pub param_resources: Vec<String>,
     target_resources: Vec<String>,
-    param_resources: Vec<String>,
     context: Option<String>,
     cluster_resources: Vec<String>,
     api_call_responses: Vec<Value>,
@@ -167,7 +168,6 @@ impl TestFile {
         let used = [
             (self.context.is_some(), "context (CEL)"),
             (!self.cluster_resources.is_empty(), "clusterResources"),
-            (!self.param_resources.is_empty(), "paramResources"),
             (!self.target_resources.is_empty(), "targetResources"),
             (!self.api_call_responses.is_empty(), "apiCallResponses"),
             (!self.global_context_entries.is_empty(), "globalContextEntries"),

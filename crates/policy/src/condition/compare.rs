@@ -8,7 +8,7 @@ use super::{Operator, Order};
 use crate::duration::Duration;
 use crate::jmespath::same;
 use crate::pattern::{Range, TextPattern};
-use crate::quantity::Quantity;
+use proofstream_cel::Quantity;
 use crate::wildcard::glob;
 
 /// Whether the operator holds between key and value. A key of null fits no operator.

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use serde_json::{Number, Value};
 
 use crate::duration::Duration;
-use crate::quantity::Quantity;
+use proofstream_cel::Quantity;
 use crate::wildcard::Wildcard;
 
 /// A pattern for one value.

@@ -138,7 +138,8 @@ fn derive_for(rule: &Value, template: Template, kinds: &Value) -> Option<Value> 
         return None;
     }
     let name: String = format!("{}{name}", template.prefix).chars().take(MAX_NAME).collect();
-    rewrite(&mut made, template);
+    let in_cel = made.pointer("/validate/cel").is_some_and(|cel| !cel.is_null());
+    rewrite(&mut made, template, if in_cel { "" } else { "request." });
     let members = made.as_object_mut()?;
     members.insert("name".to_owned(), Value::String(name));
     for side in ["match", "exclude"] {
@@ -188,28 +189,33 @@ fn wrap(pattern: &mut Value, keys: &[&str]) {
     }
 }
 
-/// Rewrites what expressions read of the pod to what they read of its template.
-fn rewrite(value: &mut Value, template: Template) {
+/// Rewrites what expressions read of the pod to what they read of its template. JMESPath reaches the
+/// objects through `request.`, CEL without.
+fn rewrite(value: &mut Value, template: Template, before: &str) {
     match value {
-        Value::String(text) if text.contains("request.o") => *text = rewritten(text, template),
-        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, template)),
-        Value::Object(members) => members.values_mut().for_each(|member| rewrite(member, template)),
+        Value::String(text) => rewrite_text(text, template, before),
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, template, before)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| rewrite(member, template, before));
+        }
         _ => {}
     }
 }
 
-fn rewritten(text: &str, template: Template) -> String {
-    let mut made = text.to_owned();
-    for object in ["request.object", "request.oldObject"] {
+fn rewrite_text(text: &mut String, template: Template, before: &str) {
+    for object in ["object", "oldObject"] {
+        let object = format!("{before}{object}.");
+        if !text.contains(&object) {
+            continue;
+        }
         for part in ["spec", "metadata"] {
-            let new = format!("{object}.{}.{part}", template.path);
-            made = made.replace(&format!("{object}.{part}"), &new);
+            let new = format!("{object}{}.{part}", template.path);
+            *text = text.replace(&format!("{object}{part}"), &new);
         }
         // A template has no namespace of its own.
-        let template_namespace = format!("{object}.{}.metadata.namespace", template.path);
-        made = made.replace(&template_namespace, &format!("{object}.metadata.namespace"));
+        let template_namespace = format!("{object}{}.metadata.namespace", template.path);
+        *text = text.replace(&template_namespace, &format!("{object}metadata.namespace"));
     }
-    made
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::condition::Conditions;
+use super::expressions::Expressions;
 use crate::context::{self, ContextEntry, ListQuery};
 use crate::error::ParseError;
 use crate::fields::{Fields, wrong_type};
@@ -28,6 +29,7 @@ pub(crate) enum Assertion {
     Pattern(PatternSource),
     AnyPattern(Vec<PatternSource>),
     ForEach(Vec<ForEach>),
+    Cel(Expressions),
 }
 
 /// A pattern, compiled where it has no variables.

@@ -85,7 +85,9 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let circumstances = Circumstances { values, exceptions, user, defaults, now: Timestamp::now() };
+    let parameters = Vec::new();
+    let now = Timestamp::now();
+    let circumstances = Circumstances { values, exceptions, user, defaults, parameters, now };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
