@@ -5,6 +5,7 @@ pub(crate) mod convert;
 pub(crate) mod encoders;
 pub(crate) mod format_text;
 pub(crate) mod formats;
+pub(crate) mod image;
 pub(crate) mod lists;
 pub(crate) mod math;
 pub(crate) mod network;
@@ -44,12 +45,13 @@ pub(crate) struct Ground<'g> {
 /// A row of a table: name, signature, what runs it.
 pub(crate) type Row = (&'static str, &'static str, Native);
 
-const TABLES: [&[Row]; 16] = [
+const TABLES: [&[Row]; 17] = [
     authorizer::ROWS,
     convert::ROWS,
     encoders::ROWS,
     format_text::ROWS,
     formats::ROWS,
+    image::ROWS,
     lists::ROWS,
     math::ROWS,
     network::ROWS,

@@ -19,7 +19,6 @@ use crate::value::Value;
 pub struct Declarations {
     names: HashMap<String, (usize, Type)>,
     functions: HashMap<String, Vec<Arc<Overload>>>,
-    function_count: usize,
 }
 
 /// A function's signature that cannot be read.
@@ -34,18 +33,21 @@ impl Declarations {
         self.names.insert(name.to_owned(), (slot, its_type));
     }
 
-    /// Declares a function of the host (`resource.get`, `(string,string)->dyn`) and gives the number
-    /// by which the host is asked to run it.
+    /// Declares a function of the host (`resource.get`, `(string,string)->dyn`) with the number by
+    /// which the host is asked to run it.
     ///
     /// # Errors
     /// A signature that cannot be read.
-    pub fn declare_function(&mut self, name: &str, text: &str) -> Result<usize, NotASignature> {
+    pub fn declare_function(
+        &mut self,
+        name: &str,
+        text: &str,
+        number: usize,
+    ) -> Result<(), NotASignature> {
         let signature = Signature::read(text).ok_or_else(|| NotASignature(text.to_owned()))?;
-        let number = self.function_count;
-        self.function_count += 1;
         let overload = Arc::new(Overload { signature, run: Run::Host(number) });
         self.functions.entry(name.to_owned()).or_default().push(overload);
-        Ok(number)
+        Ok(())
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&(usize, Type)> {

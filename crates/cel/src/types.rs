@@ -58,7 +58,7 @@ const SIMPLE: [(&str, Type, &str); 12] = [
 ];
 
 /// Names of libraries' own types.
-const OPAQUE: [&str; 6] = ["ip", "cidr", "url", "quantity", "semver", "format"];
+const OPAQUE: [&str; 7] = ["ip", "cidr", "url", "quantity", "semver", "format", "image"];
 
 impl Type {
     /// A list of anything.
@@ -183,6 +183,7 @@ fn opaque_name(opaque: &Opaque) -> &'static str {
         Opaque::Quantity(_) => "quantity",
         Opaque::Semver(_) => "semver",
         Opaque::Format(_) => "format",
+        Opaque::Image(_) => "image",
         Opaque::Authorizer => "authorizer",
     }
 }

@@ -11,10 +11,13 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::error::Fault;
 use crate::library::formats::Format;
+use crate::library::image::Image;
 use crate::library::network::Block;
 use crate::library::quantity::Quantity;
 use crate::library::url::Url;
+use crate::machine::as_key;
 use crate::types::Type;
 pub(crate) use compare::{equal, order};
 
@@ -66,6 +69,8 @@ pub enum Opaque {
     Semver(semver::Version),
     /// `format.named('…')`.
     Format(&'static Format),
+    /// `image('…')`.
+    Image(Image),
     /// What answers whether a user may do something; only a live API server can.
     Authorizer,
 }
@@ -142,6 +147,15 @@ impl<'v> Value<'v> {
 
     pub(crate) fn map(entries: BTreeMap<Key<'v>, Value<'v>>) -> Self {
         Self::Map(Map::Entries(Arc::new(entries)))
+    }
+
+    /// A map of keys and values; of keys that are equal the last counts.
+    ///
+    /// # Errors
+    /// A key that cannot be one.
+    pub fn map_of(entries: Vec<(Self, Self)>) -> Result<Self, Fault> {
+        let keyed = entries.into_iter().map(|(key, value)| Ok((as_key(&key)?, value)));
+        Ok(Self::map(keyed.collect::<Result<_, Fault>>()?))
     }
 
     pub(crate) fn some(self) -> Self {

@@ -268,6 +268,23 @@ fn formats_and_encoders() {
 }
 
 #[test]
+fn images() {
+    holds(&[
+        "image('nginx').registry() == 'index.docker.io' && image('nginx').repository() == 'library/nginx'",
+        "image('nginx').tag() == 'latest' && image('nginx').identifier() == 'latest'",
+        "image('ghcr.io/a/b:1.2').registry() == 'ghcr.io' && image('ghcr.io/a/b:1.2').repository() == 'a/b'",
+        "image('localhost:5000/b').registry() == 'localhost:5000' && image('localhost:5000/b').tag() == 'latest'",
+        "image('a/b@sha256:' + '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef').containsDigest()",
+        "image('a:1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef').tag() == '1'",
+        "image('a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef').tag() == ''",
+        "image('nginx:1').digest() == '' && !image('nginx').containsDigest()",
+        "isImage('nginx:1.2') && !isImage('NGINX') && !isImage('a:b:c') && !isImage('') && !isImage('a@sha256:1')",
+        "parseImageReference('a') == image('docker.io/a:latest') && string(image('a')) == 'index.docker.io/library/a:latest'",
+    ]);
+    fault(&[("image('UPPER' + object.name).tag() == ''", "no image reference")]);
+}
+
+#[test]
 fn an_authorizers_check_is_no_answer() {
     fault(&[
         ("authorizer.group('apps').resource('deployments').namespace('a').check('create').allowed()", "needs the API server"),

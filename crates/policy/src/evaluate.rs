@@ -1,6 +1,7 @@
 //! Judgement of one request by one rule.
 
 mod expressions;
+mod functions;
 mod validate;
 
 use std::cell::OnceCell;
@@ -117,8 +118,12 @@ fn exempted(
         let scope = Scope::root(judgement, empty, None, &merged);
         match exception.conditions().evaluate(&scope) {
             Ok(outcome) if outcome.holds => {
+                if expressions::preconditions(exception.cel_conditions(), None, &scope).is_some() {
+                    continue;
+                }
                 let message = format!("exempted by exception `{}`", exception.qualified_name());
-                return Some(Said::new(Status::Skip, message));
+                let status = if exception.passes() { Status::Pass } else { Status::Skip };
+                return Some(Said::new(status, message));
             }
             // INVARIANT: an exception that cannot be judged exempts nothing.
             Ok(_) | Err(_) => {}

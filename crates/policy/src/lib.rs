@@ -5,6 +5,7 @@
 //! [`PolicySet::evaluate`] judges one [`Request`] in an [`Environment`]. Nothing here reads a clock, a
 //! file or a network: what a policy must look up comes back as [`Evaluation::Needs`].
 
+mod api_path;
 mod condition;
 mod context;
 mod defaulting;

@@ -3,6 +3,8 @@
 mod autogen;
 pub(crate) mod expressions;
 mod parse;
+pub(crate) mod functions;
+mod validating;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -18,22 +20,24 @@ use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
 pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 
-/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
+/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy, `policies.kyverno.io`
+/// ValidatingPolicy or NamespacedValidatingPolicy) and compiles its expressions.
 ///
 /// # Errors
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
 pub fn parse(document: &Value) -> Result<Policy, ParseError> {
-    parse::policy(document)
+    if validating::is_policy(document) { validating::policy(document) } else { parse::policy(document) }
 }
 
 /// Whether a document is of a kind that [`parse`] reads.
 pub fn is_policy(document: &Value) -> bool {
-    parse::is_policy(document)
+    parse::is_policy(document) || validating::is_policy(document)
 }
 
 /// One policy.
 #[derive(Debug)]
 pub struct Policy {
+    pub(crate) kind: &'static str,
     pub(crate) name: Arc<str>,
     pub(crate) namespace: Option<Arc<str>>,
     uid: Option<String>,
@@ -106,6 +110,16 @@ pub(crate) enum Action {
 }
 
 impl Policy {
+    /// Its kind, as in `ClusterPolicy`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether it is of a kind that is CEL throughout.
+    pub(crate) fn is_cel(&self) -> bool {
+        matches!(self.kind, "ValidatingPolicy" | "NamespacedValidatingPolicy")
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -205,9 +205,9 @@ fn parameters_are_looked_up() {
         name: Some("a".to_owned()),
     };
     assert_eq!(needs, [lookup.clone()]);
-    let mut environment = Environment::at(Timestamp::UNIX_EPOCH);
-    environment.answers.insert(lookup, Ok(json!([{"max": 2}])));
-    assert_eq!(judge_in(&named, &request, &environment).0, Status::Fail);
+    let mut answered = Environment::at(Timestamp::UNIX_EPOCH);
+    answered.answers.insert(lookup, Ok(json!([{"max": 2}])));
+    assert_eq!(judge_in(&named, &request, &answered).0, Status::Fail);
 
     let limit = |name: &str, namespace: &str, tier: &str, max: u32| {
         json!({

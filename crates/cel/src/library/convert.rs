@@ -50,6 +50,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("string", "(quantity)->string", to_text),
     ("string", "(semver)->string", to_text),
     ("string", "(url)->string", to_text),
+    ("string", "(image)->string", to_text),
 ];
 
 fn size<'v>(ground: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {

@@ -1,8 +1,10 @@
 //! From JSON and back.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::{List, Map, Opaque, Text, Value};
+use super::{Key, List, Map, Opaque, Text, Value};
 use crate::error::Fault;
 use crate::machine::Meter;
 use crate::number;
@@ -22,6 +24,39 @@ impl<'v> Value<'v> {
             Json::Array(items) => Self::List(List::Json(items)),
             Json::Object(members) => Self::Map(Map::Json(members)),
         }
+    }
+
+    /// A JSON value, copied.
+    ///
+    /// # Errors
+    /// It is larger than the meter lets it be.
+    pub fn copied_from_json(json: &Json, meter: &Meter) -> Result<Self, Fault> {
+        meter.charge(1)?;
+        Ok(match json {
+            Json::String(text) => {
+                meter.charge_text(text.len())?;
+                Self::text(text.as_str())
+            }
+            Json::Array(items) => {
+                let items = items.iter().map(|item| Self::copied_from_json(item, meter));
+                Self::list(items.collect::<Result<_, _>>()?)
+            }
+            Json::Object(members) => {
+                let mut entries = BTreeMap::new();
+                for (key, value) in members {
+                    let key = Key::String(Text::Shared(key.as_str().into()));
+                    entries.insert(key, Self::copied_from_json(value, meter)?);
+                }
+                Self::map(entries)
+            }
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(*value),
+            Json::Number(_) => match Value::from_json(json) {
+                Value::Int(value) => Self::Int(value),
+                Value::Double(value) => Self::Double(value),
+                _ => Self::Null,
+            },
+        })
     }
 
     /// The value as JSON.
@@ -80,6 +115,7 @@ impl std::fmt::Display for Opaque {
             Self::Url(url) => write!(formatter, "{url}"),
             Self::Quantity(quantity) => write!(formatter, "{quantity}"),
             Self::Semver(version) => write!(formatter, "{version}"),
+            Self::Image(image) => write!(formatter, "{image}"),
             Self::Format(format) => formatter.write_str(format.name),
             Self::Authorizer => formatter.write_str("authorizer"),
         }

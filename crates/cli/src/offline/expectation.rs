@@ -3,7 +3,7 @@
 
 mod selector;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
+use crate::offline::context;
 use crate::offline::files::{self, Found};
 use crate::offline::judge::{Circumstances, Defaults, Judge};
 use crate::offline::policies::{self, Loaded};
@@ -246,8 +247,14 @@ impl Bench {
         let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
         let defaults = Defaults::AsWritten;
         let parameters = load_objects(&resolve(folder, &test.param_resources), tell);
+        let answers = match &test.context {
+            Some(path) => context::load(&folder.join(path))?,
+            None => HashMap::new(),
+        };
+        let circumstances =
+            Circumstances { values, exceptions, user, defaults, parameters, answers, now };
         let (mut judge, _) =
-            Judge::new(own, Circumstances { values, exceptions, user, defaults, parameters, now });
+            Judge::new(own, circumstances);
         let resources = load_resources(&resolve(folder, &test.resources), tell);
         for resource in &resources {
             judge.notice(&resource.object);

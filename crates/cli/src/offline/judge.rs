@@ -1,10 +1,10 @@
 //! Judges one object after another with the same policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Duplicate, Environment, Evaluation, Operation, Policy, PolicyException, PolicySet, Request,
+    Answer, Duplicate, Environment, Evaluation, Lookup, Operation, Policy, PolicyException, PolicySet, Request,
     RuleResponse, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
@@ -29,6 +29,8 @@ pub struct Circumstances {
     pub defaults: Defaults,
     /// Objects that policies may take as parameters.
     pub parameters: Vec<Value>,
+    /// What lookups find.
+    pub answers: HashMap<Lookup, Answer>,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -53,6 +55,7 @@ pub struct Judge {
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     parameters: Value,
+    answers: HashMap<Lookup, Answer>,
     now: Timestamp,
 }
 
@@ -62,13 +65,24 @@ impl Judge {
     /// A judge with policies and what stands in for a cluster; also names the policies that could
     /// not be taken in because another has their name.
     pub fn new(policies: Vec<Policy>, circumstances: Circumstances) -> (Self, Vec<Duplicate>) {
-        let Circumstances { values, exceptions, user, defaults, parameters, now } = circumstances;
+        let Circumstances { values, exceptions, user, defaults, parameters, answers, now } =
+            circumstances;
         let parameters = Value::Array(parameters);
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        let judge =
-            Self { set, values, by_rule, by_element, user, defaults, namespaces, parameters, now };
+        let judge = Self {
+            set,
+            values,
+            by_rule,
+            by_element,
+            user,
+            defaults,
+            namespaces,
+            parameters,
+            answers,
+            now,
+        };
         (judge, duplicates)
     }
 
@@ -138,6 +152,7 @@ impl Judge {
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
         environment.offline = true;
+        environment.answers.clone_from(&self.answers);
         environment.parameters = Some(self.parameters.clone());
         for _ in 0..MAX_ROUNDS {
             match self.set.evaluate(&request, &environment) {

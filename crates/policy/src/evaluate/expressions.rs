@@ -1,16 +1,17 @@
 //! Validate rules written in CEL, and CEL preconditions.
 
 use std::cell::{OnceCell, RefCell};
+use std::sync::LazyLock;
 
 use proofstream_cel::{Fault, Host, Meter, Opaque, Program, Value as CelValue};
 use serde_json::{Map, Value, json};
 
-use super::Said;
+use super::{Said, functions};
 use crate::environment::Lookup;
 use crate::jmespath::Failure;
 use crate::policy::expressions::{
-    AUTHORIZER, Demand, Expressions, NAMESPACE_OBJECT, OBJECT, OLD_OBJECT, PARAMS, Parameters,
-    Precondition, REQUEST, VARIABLES,
+    AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, IMAGES, NAMESPACE_OBJECT, OBJECT,
+    OLD_OBJECT, PARAMS, Parameters, Precondition, REQUEST, VARIABLES,
 };
 use crate::response::Status;
 use crate::scope::Scope;
@@ -26,6 +27,7 @@ struct Sources<'s> {
     parameter: Option<&'s Value>,
     request: OnceCell<Value>,
     namespace: OnceCell<Value>,
+    images: OnceCell<Value>,
 }
 
 /// A value, or why there is none.
@@ -71,12 +73,12 @@ pub(super) fn preconditions<'s>(
     }
     failed.map(|(precondition, fault)| {
         let message = format!("CEL precondition `{}` resulted in error: {fault}", precondition.name);
-        Said::new(Status::Fail, message)
+        let on_fault = expressions.map_or(FAILS, |own| own.on_fault);
+        Said::new(on_fault.precondition, message)
     })
 }
 
-/// What a rule's expressions say. In the field a demand that cannot be evaluated is one that does not
-/// hold, and so it is here.
+/// What a rule's expressions say.
 pub(super) fn judge(rule: &str, expressions: &Expressions, scope: &Scope<'_>) -> Said {
     let passed = || Said::new(Status::Pass, format!("rule {rule} passed"));
     let meter = Meter::new(BUDGET);
@@ -114,7 +116,7 @@ fn judge_with(
         };
         let expression = demand.program.expression().trim();
         let message = format!("expression `{expression}` resulted in error: {fault}");
-        Some(Said::new(Status::Fail, message))
+        Some(Said::new(expressions.on_fault.demand, message))
     })
 }
 
@@ -163,12 +165,26 @@ impl Parameters {
 
 impl<'s> Sources<'s> {
     fn new(scope: &'s Scope<'s>, parameter: Option<&'s Value>) -> Self {
-        Self { scope, parameter, request: OnceCell::new(), namespace: OnceCell::new() }
+        Self { scope, parameter, request: OnceCell::new(), namespace: OnceCell::new(), images: OnceCell::new() }
     }
 
     /// The request as the API server shows it to expressions: what is empty is left out.
     fn request(&self) -> &Value {
         self.request.get_or_init(|| self.scope.request_without_objects())
+    }
+
+    /// The images that the object names, by the list of containers; of a deletion the old object.
+    fn images(&self) -> &Value {
+        let request = self.scope.judgement().request;
+        self.images.get_or_init(|| request.subject().map_or_else(|| json!({}), named_images))
+    }
+
+    /// What exceptions allow: nothing, because those that allow a part only are not read.
+    #[expect(clippy::unused_self, reason = "exceptions belong to what expressions read")]
+    fn allowed(&self) -> &Value {
+        static NOTHING: LazyLock<Value> =
+            LazyLock::new(|| json!({"allowedImages": [], "allowedValues": []}));
+        &NOTHING
     }
 
     /// The namespace of the object; null for objects without one, and for namespaces themselves.
@@ -208,7 +224,7 @@ fn namespace_from_labels(
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 }
 
-fn fault(failure: &Failure) -> Fault {
+pub(super) fn fault(failure: &Failure) -> Fault {
     match failure {
         Failure::Pending => Fault::Pending,
         other => Fault::Invalid(other.to_string()),
@@ -235,6 +251,29 @@ impl<'s> Ground<'s> {
     }
 }
 
+/// Where pods stand in what holds them.
+const POD_SPECS: [&str; 3] = ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+
+fn named_images(object: &Value) -> Value {
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let place = match kind {
+        "Pod" => 0,
+        "CronJob" => 2,
+        _ => 1,
+    };
+    let spec = POD_SPECS.get(place).and_then(|pointer| object.pointer(pointer));
+    let list = |name: &str, pointer: &str| -> Value {
+        let listed = spec.and_then(|spec| spec.get(name)).and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(|each| each.pointer(pointer)).cloned().collect()
+    };
+    json!({
+        "containers": list("containers", "/image"),
+        "initContainers": list("initContainers", "/image"),
+        "ephemeralContainers": list("ephemeralContainers", "/image"),
+        "imageVolumes": list("volumes", "/image/reference"),
+    })
+}
+
 impl<'s> Host<'s> for Ground<'s> {
     fn variable(&self, slot: usize, meter: &Meter) -> Found<'s> {
         let request = self.sources.scope.judgement().request;
@@ -246,7 +285,13 @@ impl<'s> Host<'s> for Ground<'s> {
             NAMESPACE_OBJECT => CelValue::from_json(self.sources.namespace()?),
             AUTHORIZER => CelValue::Opaque(std::sync::Arc::new(Opaque::Authorizer)),
             PARAMS => there(self.sources.parameter),
+            IMAGES => CelValue::from_json(self.sources.images()),
+            EXCEPTIONS => CelValue::from_json(self.sources.allowed()),
             other => return self.own_variable(other.saturating_sub(VARIABLES), meter),
         })
+    }
+
+    fn call(&self, function: usize, arguments: &[CelValue<'s>], meter: &Meter) -> Found<'s> {
+        functions::call(self.sources.scope.judgement(), function, arguments, meter)
     }
 }

@@ -5,8 +5,10 @@
 use proofstream_cel::{Declarations, Program, Type};
 use serde_json::Value;
 
+use super::functions;
 use crate::error::ParseError;
 use crate::fields::Fields;
+use crate::response::Status;
 use crate::selection::LabelSelector;
 
 /// Most expressions of one kind in a rule.
@@ -19,7 +21,11 @@ pub(crate) const REQUEST: usize = 2;
 pub(crate) const NAMESPACE_OBJECT: usize = 3;
 pub(crate) const AUTHORIZER: usize = 4;
 pub(crate) const PARAMS: usize = 5;
-pub(crate) const VARIABLES: usize = 6;
+/// Images of the object, by the list that names them.
+pub(crate) const IMAGES: usize = 6;
+/// What exceptions allow.
+pub(crate) const EXCEPTIONS: usize = 7;
+pub(crate) const VARIABLES: usize = 8;
 
 /// What `validate.cel` demands.
 #[derive(Debug)]
@@ -28,7 +34,18 @@ pub(crate) struct Expressions {
     pub(crate) variables: Vec<Program>,
     pub(crate) demands: Vec<Demand>,
     pub(crate) parameters: Option<Parameters>,
+    pub(crate) on_fault: OnFault,
 }
+
+/// What a rule says where an expression has no value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnFault {
+    pub(crate) demand: Status,
+    pub(crate) precondition: Status,
+}
+
+/// In the field a demand of `validate.cel` without value is one that does not hold.
+pub(crate) const FAILS: OnFault = OnFault { demand: Status::Fail, precondition: Status::Fail };
 
 /// An expression that must hold, and what is said where it does not.
 #[derive(Debug)]
@@ -81,7 +98,7 @@ pub(super) fn parse(
     let validate = validate.transpose()?;
     let cel = validate.as_ref().and_then(|fields| Some((fields, fields.get("cel")?)));
     let Some((validate, cel)) = cel else {
-        return Ok((preconditions(rule, &declarations(false))?, None));
+        return Ok((preconditions(rule, "celPreconditions", &declarations(false))?, None));
     };
     let known =
         ["generate", "expressions", "paramKind", "paramRef", "auditAnnotations", "variables"];
@@ -90,13 +107,45 @@ pub(super) fn parse(
     let parameters = parameters(&fields)?;
     let mut declared = declarations(parameters.is_some());
     let variables = variables(&fields, &mut declared)?;
-    let demands = demands(&fields, &declared, validate.text("message")?)?;
+    let demands = demands(&fields, "expressions", &declared, validate.text("message")?)?;
     let annotations = annotations(&fields, &declared)?;
     if demands.is_empty() && annotations == 0 {
         return Err(fields.error("expressions", "needs at least one expression"));
     }
-    let preconditions = preconditions(rule, &declared)?;
-    Ok((preconditions, Some(Expressions { variables, demands, parameters })))
+    let preconditions = preconditions(rule, "celPreconditions", &declared)?;
+    let on_fault = FAILS;
+    Ok((preconditions, Some(Expressions { variables, demands, parameters, on_fault })))
+}
+
+/// Reads the expressions of a ValidatingPolicy. A demand without value is an error there, a condition
+/// without value what the failure policy makes of it.
+pub(super) fn parse_validating(
+    spec: &Fields<'_>,
+    namespaced: bool,
+    precondition: Status,
+) -> Result<(Vec<Precondition>, Expressions), ParseError> {
+    let mut declared = declarations(false);
+    let texts = || Type::List(Box::new(Type::String));
+    let lists = || Type::Map(Box::new(Type::String), Box::new(texts()));
+    declared.declare("images", IMAGES, lists());
+    declared.declare("exceptions", EXCEPTIONS, lists());
+    functions::declare(&mut declared, namespaced);
+    let variables = variables(spec, &mut declared)?;
+    let demands = demands(spec, "validations", &declared, None)?;
+    let annotations = annotations(spec, &declared)?;
+    if demands.is_empty() && annotations == 0 {
+        return Err(spec.error("validations", "needs at least one expression"));
+    }
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    let on_fault = OnFault { demand: Status::Error, precondition };
+    Ok((conditions, Expressions { variables, demands, parameters: None, on_fault }))
+}
+
+/// Reads the conditions of an exception to a CEL policy.
+pub(crate) fn parse_conditions(spec: &Fields<'_>) -> Result<Vec<Precondition>, ParseError> {
+    let mut declared = declarations(false);
+    functions::declare(&mut declared, false);
+    preconditions(spec, "matchConditions", &declared)
 }
 
 /// Checks conditions that the API server will evaluate.
@@ -130,13 +179,14 @@ fn entries<'v>(fields: &Fields<'v>, name: &str) -> Result<Vec<(String, &'v Value
 
 fn preconditions(
     rule: &Fields<'_>,
+    name: &str,
     declared: &Declarations,
 ) -> Result<Vec<Precondition>, ParseError> {
     let read = |(path, item): (String, &Value)| {
         let fields = Fields::new(item, &path, &["name", "expression"])?;
         condition(&fields, declared)
     };
-    entries(rule, "celPreconditions")?.into_iter().map(read).collect()
+    entries(rule, name)?.into_iter().map(read).collect()
 }
 
 fn condition(fields: &Fields<'_>, declared: &Declarations) -> Result<Precondition, ParseError> {
@@ -164,11 +214,12 @@ fn variables(
 
 fn demands(
     fields: &Fields<'_>,
+    name: &str,
     declared: &Declarations,
     message_of_rule: Option<&str>,
 ) -> Result<Vec<Demand>, ParseError> {
     let mut made = Vec::new();
-    for (path, item) in entries(fields, "expressions")? {
+    for (path, item) in entries(fields, name)? {
         let known = ["expression", "message", "messageExpression", "reason"];
         let inner = Fields::new(item, &path, &known)?;
         inner.text("reason")?;

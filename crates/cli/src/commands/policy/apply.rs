@@ -2,6 +2,7 @@
 
 mod sink;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -85,9 +86,9 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let parameters = Vec::new();
-    let now = Timestamp::now();
-    let circumstances = Circumstances { values, exceptions, user, defaults, parameters, now };
+    let (parameters, answers, now) = (Vec::new(), HashMap::new(), Timestamp::now());
+    let circumstances =
+        Circumstances { values, exceptions, user, defaults, parameters, answers, now };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
