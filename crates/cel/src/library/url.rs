@@ -1,7 +1,7 @@
 //! Addresses of the web, read as Go's `url.ParseRequestURI` reads them: absolute, or an absolute path.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{Ground, Outcome, Row, mismatch};
 use crate::error::Fault;
@@ -132,7 +132,7 @@ fn escaped(path: &str) -> String {
         if plain {
             made.push(char::from(byte));
         } else {
-            made.push_str(&format!("%{byte:02X}"));
+            let _ = write!(made, "%{byte:02X}");
         }
     }
     made

@@ -46,9 +46,6 @@ const CONTROLLERS: [(&str, &str, bool); 6] = [
     ("cronjobs", "batch", true),
 ];
 
-/// The rule of such a policy, which has one.
-const RULE: &str = "validation";
-
 pub(super) fn is_policy(document: &Value) -> bool {
     let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
     text("apiVersion")
@@ -73,10 +70,11 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let spec = top.get("spec").ok_or_else(|| top.error("spec", "is required"))?;
     let fields = Fields::new(spec, "spec", &SPEC_FIELDS)?;
     let settings = settings(&fields)?;
-    let rules = rules(spec, &fields, &settings, namespace.as_deref())?;
+    let name = metadata.required_text("name")?;
+    let rules = rules(spec, &fields, name, &settings, namespace.as_deref())?;
     Ok(Policy {
         kind: if namespaced { NAMESPACED } else { "ValidatingPolicy" },
-        name: metadata.required_text("name")?.into(),
+        name: name.into(),
         namespace,
         uid: metadata.text("uid")?.map(str::to_owned),
         resource_version: metadata.text("resourceVersion")?.map(str::to_owned),
@@ -146,10 +144,12 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     })
 }
 
-/// The rule as written, and those derived from it for the controllers of pods.
+/// The rule as written, which is called as the policy is, and those derived from it for the
+/// controllers of pods.
 fn rules(
     spec: &Value,
     fields: &Fields<'_>,
+    name: &str,
     settings: &Settings,
     namespace: Option<&str>,
 ) -> Result<Vec<Rule>, ParseError> {
@@ -157,7 +157,7 @@ fn rules(
     match mode {
         None | Some("Kubernetes") => {}
         Some("JSON") => {
-            let mut only = rule(fields, RULE, settings, namespace)?;
+            let mut only = rule(fields, name, settings, namespace)?;
             only.action = Action::NotSupported("evaluation.mode JSON");
             return Ok(vec![only]);
         }
@@ -166,7 +166,7 @@ fn rules(
             return Err(ParseError::new("spec.evaluation.mode", message));
         }
     }
-    let mut made = vec![rule(fields, RULE, settings, namespace)?];
+    let mut made = vec![rule(fields, name, settings, namespace)?];
     let controllers = controllers(fields)?;
     for template in [autogen::WORKLOAD, autogen::CRON_JOB] {
         let of_jobs = template.is_of_cron_jobs();
@@ -180,7 +180,7 @@ fn rules(
         }
         let derived = derive(spec, template, &targets);
         let fields = Fields::open(&derived, "spec")?;
-        let name = format!("{}{RULE}", template.prefix());
+        let name = format!("{}{name}", template.prefix());
         let mut derived = rule(&fields, &name, settings, namespace)?;
         derived.derived = true;
         made.push(derived);
