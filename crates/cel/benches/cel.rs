@@ -60,8 +60,8 @@ fn evaluate(bencher: Bencher<'_, '_>, number: usize) {
     let (pod, program) = (pod(), Program::compile(expression, &declarations));
     bencher.bench(|| {
         let meter = Meter::new(1_000_000);
-        program.as_ref().is_ok_and(|program| {
-            matches!(program.evaluate(&&pod, &meter), Ok(Value::Bool(true)))
-        })
+        program
+            .as_ref()
+            .is_ok_and(|program| matches!(program.evaluate(&&pod, &meter), Ok(Value::Bool(true))))
     });
 }

@@ -14,14 +14,33 @@ pub(crate) struct Expression {
 pub(crate) enum Kind {
     Literal(Value<'static>),
     Name(String),
-    Select { operand: Box<Expression>, field: String, optional: bool },
-    Index { operand: Box<Expression>, key: Box<Expression>, optional: bool },
-    Call { target: Option<Box<Expression>>, name: String, arguments: Vec<Expression> },
+    Select {
+        operand: Box<Expression>,
+        field: String,
+        optional: bool,
+    },
+    Index {
+        operand: Box<Expression>,
+        key: Box<Expression>,
+        optional: bool,
+    },
+    Call {
+        target: Option<Box<Expression>>,
+        name: String,
+        arguments: Vec<Expression>,
+    },
     List(Vec<Element>),
     Map(Vec<Entry>),
     Message(String),
-    Unary { operator: Unary, operand: Box<Expression> },
-    Binary { operator: Binary, left: Box<Expression>, right: Box<Expression> },
+    Unary {
+        operator: Unary,
+        operand: Box<Expression>,
+    },
+    Binary {
+        operator: Binary,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
     /// A chain of `&&`: two operands or more.
     And(Vec<Expression>),
     /// A chain of `||`: two operands or more.

@@ -49,7 +49,9 @@ impl<'d> Checker<'d> {
             }
             Kind::Unary { operator, operand } => self.unary(offset, *operator, operand),
             Kind::Binary { operator, left, right } => self.binary(offset, *operator, left, right),
-            Kind::And(operands) => self.logical(operands).map(|nodes| (Node::And(nodes), Type::Bool)),
+            Kind::And(operands) => {
+                self.logical(operands).map(|nodes| (Node::And(nodes), Type::Bool))
+            }
             Kind::Or(operands) => self.logical(operands).map(|nodes| (Node::Or(nodes), Type::Bool)),
             Kind::Conditional(parts) => self.conditional(parts),
         }
@@ -96,7 +98,13 @@ impl<'d> Checker<'d> {
         self.local(first).is_none().then_some(path)
     }
 
-    fn select(&mut self, offset: usize, operand: &Expression, field: &str, optional: bool) -> Checked {
+    fn select(
+        &mut self,
+        offset: usize,
+        operand: &Expression,
+        field: &str,
+        optional: bool,
+    ) -> Checked {
         if let Some(path) = self.free_path(operand)
             && self.declarations.find(&path).is_none()
             && self.declarations.knows(&path)
@@ -132,7 +140,9 @@ impl<'d> Checker<'d> {
         };
         let held = match inner {
             Type::Dyn => Some(Type::Dyn),
-            Type::List(of) if matches!(key_type, Type::Int | Type::Uint | Type::Dyn | Type::Double) => {
+            Type::List(of)
+                if matches!(key_type, Type::Int | Type::Uint | Type::Dyn | Type::Double) =>
+            {
                 Some((**of).clone())
             }
             Type::Map(of, value) if Bound::default().accepts(of, &key_type) => {
@@ -260,7 +270,9 @@ impl<'d> Checker<'d> {
 fn field_type(operand: &Type) -> Option<Type> {
     match operand {
         Type::Dyn => Some(Type::Dyn),
-        Type::Map(key, value) if matches!(**key, Type::String | Type::Dyn) => Some((**value).clone()),
+        Type::Map(key, value) if matches!(**key, Type::String | Type::Dyn) => {
+            Some((**value).clone())
+        }
         Type::Optional(inner) => field_type(inner),
         _ => None,
     }

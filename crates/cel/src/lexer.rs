@@ -89,8 +89,9 @@ impl<'t> Lexer<'t> {
         if let Some(quoted) = self.text_literal()? {
             return Ok(quoted);
         }
-        let digit_after_dot =
-            || self.rest().get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let digit_after_dot = || {
+            self.rest().get(1..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
         if first.is_ascii_digit() || (first == '.' && digit_after_dot()) {
             return self.number();
         }
@@ -100,8 +101,8 @@ impl<'t> Lexer<'t> {
         }
         if first == '`' {
             self.offset += 1;
-            let name =
-                self.take(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ' '));
+            let name = self
+                .take(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ' '));
             if name.is_empty() || self.peek() != Some('`') {
                 return Err(self.wrong("a name in backticks does not end"));
             }
@@ -152,9 +153,8 @@ impl<'t> Lexer<'t> {
 
     fn whole(&mut self, start: usize, value: Option<u64>) -> Result<TokenKind, Wrong> {
         let text = self.text.get(start..self.offset).unwrap_or_default();
-        let value = value.ok_or_else(|| {
-            Wrong::new(start, format!("`{text}` is no integer of 64 bits"))
-        })?;
+        let value =
+            value.ok_or_else(|| Wrong::new(start, format!("`{text}` is no integer of 64 bits")))?;
         if self.peek().is_some_and(|c| matches!(c, 'u' | 'U')) {
             self.offset += 1;
             return Ok(TokenKind::Uint(value));
@@ -171,11 +171,14 @@ impl<'t> Lexer<'t> {
         let prefix_length = rest.find(|c| !matches!(c, 'r' | 'R' | 'b' | 'B')).unwrap_or(0);
         let (prefix, quoted) = rest.split_at(prefix_length);
         let prefix = prefix.to_ascii_lowercase();
-        if !matches!(prefix.as_str(), "" | "r" | "b" | "rb" | "br") || !quoted.starts_with(['\'', '"']) {
+        if !matches!(prefix.as_str(), "" | "r" | "b" | "rb" | "br")
+            || !quoted.starts_with(['\'', '"'])
+        {
             return Ok(None);
         }
         let (raw, bytes) = (prefix.contains('r'), prefix.contains('b'));
-        let quote = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| quoted.starts_with(quote));
+        let quote =
+            ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| quoted.starts_with(quote));
         let Some(quote) = quote else { return Ok(None) };
         let start = self.offset;
         self.offset += prefix_length + quote.len();
@@ -235,7 +238,13 @@ impl<'t> Lexer<'t> {
     }
 
     /// A character (in bytes: a byte) by its number.
-    fn code(&mut self, digits: usize, radix: u32, made: &mut Made, start: usize) -> Result<(), Wrong> {
+    fn code(
+        &mut self,
+        digits: usize,
+        radix: u32,
+        made: &mut Made,
+        start: usize,
+    ) -> Result<(), Wrong> {
         let wrong = || Wrong::new(start, "an escape in a text is no character");
         let text = self.rest().get(..digits).ok_or_else(wrong)?;
         if !text.chars().all(|c| c.is_digit(radix)) {

@@ -21,8 +21,8 @@ mod value;
 
 pub use error::{CompileError, Fault};
 pub use machine::{Host, Meter};
-pub use program::{Declarations, NotASignature, Program};
 pub use number::parse_duration;
+pub use program::{Declarations, NotASignature, Program};
 pub use quantity::{Notation, Quantity};
 pub use types::Type;
 pub use value::{Key, List, Map, Opaque, Text, Value};

@@ -122,9 +122,10 @@ impl Signature {
             return None;
         }
         let mut bound = Bound::default();
-        let fits = self.each(arguments.len()).zip(arguments).all(|(wanted, found)| {
-            bound.accepts(wanted, found)
-        });
+        let fits = self
+            .each(arguments.len())
+            .zip(arguments)
+            .all(|(wanted, found)| bound.accepts(wanted, found));
         fits.then(|| bound.fill(&self.result))
     }
 

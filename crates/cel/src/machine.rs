@@ -26,7 +26,12 @@ pub trait Host<'v> {
     ///
     /// # Errors
     /// Why it has none.
-    fn call(&self, function: usize, arguments: &[Value<'v>], meter: &Meter) -> Result<Value<'v>, Fault> {
+    fn call(
+        &self,
+        function: usize,
+        arguments: &[Value<'v>],
+        meter: &Meter,
+    ) -> Result<Value<'v>, Fault> {
         let _ = (function, arguments, meter);
         Err(Fault::invalid("the function has no meaning here"))
     }
@@ -98,7 +103,10 @@ impl<'m, 'v> Machine<'m, 'v> {
             Node::Variable(slot) => self.host.variable(*slot, self.meter),
             Node::Local(place) => {
                 // INVARIANT: the checker gave places in the order in which values are pushed.
-                self.locals.get(*place).cloned().ok_or_else(|| Fault::invalid("a name has no value"))
+                self.locals
+                    .get(*place)
+                    .cloned()
+                    .ok_or_else(|| Fault::invalid("a name has no value"))
             }
             Node::Select(operand, field) => access::field(&self.evaluate(operand)?, field),
             Node::Has(operand, field) => {
@@ -275,7 +283,11 @@ impl<'m, 'v> Machine<'m, 'v> {
 
 impl Call {
     /// Runs the call if no host is needed for it; `None` where one is.
-    pub(crate) fn run_native<'v>(&self, values: &[Value<'v>], meter: &Meter) -> Option<Outcome<'v>> {
+    pub(crate) fn run_native<'v>(
+        &self,
+        values: &[Value<'v>],
+        meter: &Meter,
+    ) -> Option<Outcome<'v>> {
         let overload = self.overloads.iter().find(|overload| overload.signature.admits(values))?;
         match overload.run {
             Run::Native(native) => {

@@ -12,8 +12,23 @@ const MAX_DEPTH: usize = 200;
 
 /// Words that cannot be names.
 const RESERVED: [&str; 17] = [
-    "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-    "loop", "package", "namespace", "return", "var", "while",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "while",
 ];
 
 /// Reads an expression.
@@ -258,7 +273,8 @@ impl Parser {
 
     fn field(&mut self) -> Result<String, Wrong> {
         match self.kind() {
-            TokenKind::Name(name) if !matches!(name.as_str(), "in" | "true" | "false" | "null") => {}
+            TokenKind::Name(name) if !matches!(name.as_str(), "in" | "true" | "false" | "null") => {
+            }
             TokenKind::QuotedName(_) => {}
             _ => return Err(self.wrong("expected the name of a field")),
         }
@@ -286,7 +302,9 @@ impl Parser {
         let offset = self.offset();
         let made = |kind| Ok(Expression::new(offset, kind));
         let rooted = self.eat(".");
-        let Some(token) = self.advance() else { return Err(self.wrong("the expression ends here")) };
+        let Some(token) = self.advance() else {
+            return Err(self.wrong("the expression ends here"));
+        };
         let literal = match token.kind {
             TokenKind::Name(name) => return self.named(offset, name),
             _ if rooted => return Err(Wrong::new(offset, "expected a name after `.`")),
@@ -323,7 +341,10 @@ impl Parser {
             "false" => return made(Kind::Literal(Value::Bool(false))),
             "null" => return made(Kind::Literal(Value::Null)),
             word if RESERVED.contains(&word) => {
-                return Err(Wrong::new(offset, format!("`{word}` is reserved and cannot be a name")));
+                return Err(Wrong::new(
+                    offset,
+                    format!("`{word}` is reserved and cannot be a name"),
+                ));
             }
             _ => {}
         }

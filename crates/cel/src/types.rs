@@ -204,10 +204,14 @@ impl Bound {
                 self.accepts(key, found_key) && self.accepts(value, found_value)
             }
             // Null stands for what is missing.
-            (Type::Null, Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp)
-            | (Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp, Type::Null) => {
-                true
-            }
+            (
+                Type::Null,
+                Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp,
+            )
+            | (
+                Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp,
+                Type::Null,
+            ) => true,
             (wanted, found) => wanted == found,
         }
     }
@@ -244,7 +248,9 @@ impl fmt::Display for Type {
             Self::List(of) => write!(formatter, "list({of})"),
             Self::Map(key, value) => write!(formatter, "map({key}, {value})"),
             Self::Optional(of) => write!(formatter, "optional_type({of})"),
-            Self::Opaque("authorizer") => formatter.write_str("kubernetes.authorization.Authorizer"),
+            Self::Opaque("authorizer") => {
+                formatter.write_str("kubernetes.authorization.Authorizer")
+            }
             Self::Opaque("ip") => formatter.write_str("net.IP"),
             Self::Opaque("cidr") => formatter.write_str("net.CIDR"),
             Self::Opaque(name) => write!(formatter, "kubernetes.{name}"),

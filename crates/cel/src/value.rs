@@ -249,9 +249,7 @@ impl<'v> Map<'v> {
         match self {
             Self::Json(members) => members.get(name).map(Value::from_json),
             // INVARIANT: borrowed and shared texts with one content are one key.
-            Self::Entries(entries) => {
-                entries.get(&Key::String(Text::Borrowed(name))).cloned()
-            }
+            Self::Entries(entries) => entries.get(&Key::String(Text::Borrowed(name))).cloned(),
         }
     }
 

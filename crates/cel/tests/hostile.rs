@@ -1,6 +1,10 @@
 //! Hostile expressions end with an error, in bounded time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what went wrong by panicking"
+)]
 
 mod table;
 
@@ -14,11 +18,12 @@ const LONGEST: Duration = Duration::from_secs(20);
 #[test]
 fn costly_expressions_run_out_of_budget() {
     let list = "lists.range(200)";
-    let nested = format!("{list}.all(a, {list}.all(b, {list}.all(c, {list}.all(d, a + b + c + d >= 0))))");
-    let doubling = (0..40).fold("'xxxxxxxxxx'".to_owned(), |inner, _| {
-        format!("cel.bind(x, {inner}, x + x)")
-    });
-    let comparing = (0..40).fold("[1]".to_owned(), |inner, _| format!("cel.bind(x, {inner}, [x, x])"));
+    let nested =
+        format!("{list}.all(a, {list}.all(b, {list}.all(c, {list}.all(d, a + b + c + d >= 0))))");
+    let doubling =
+        (0..40).fold("'xxxxxxxxxx'".to_owned(), |inner, _| format!("cel.bind(x, {inner}, x + x)"));
+    let comparing =
+        (0..40).fold("[1]".to_owned(), |inner, _| format!("cel.bind(x, {inner}, [x, x])"));
     let printing = format!("'%s'.format([{comparing}]) == ''");
     for expression in [
         nested,
@@ -26,8 +31,12 @@ fn costly_expressions_run_out_of_budget() {
         format!("cel.bind(y, {comparing}, y == {comparing})"),
         printing,
         "lists.range(9223372036854775807).size() > 0".to_owned(),
-        format!("{list}.map(x, 'aaaaaaaaaaaaaaaaaaaa').join('b').replace('', 'cccccccccc').replace('', 'ddddddddddddd').replace('', 'eeeeeeeeeeeeeeee').replace('', 'fffffffffffff') == ''"),
-        format!("{list}.all(x, {list}.all(y, 'aaaa'.matches('(a|b|c){{0,100}}|' + string(x * y))))"),
+        format!(
+            "{list}.map(x, 'aaaaaaaaaaaaaaaaaaaa').join('b').replace('', 'cccccccccc').replace('', 'ddddddddddddd').replace('', 'eeeeeeeeeeeeeeee').replace('', 'fffffffffffff') == ''"
+        ),
+        format!(
+            "{list}.all(x, {list}.all(y, 'aaaa'.matches('(a|b|c){{0,100}}|' + string(x * y))))"
+        ),
         format!("{list}.map(x, {list}.map(y, {list})).flatten(5).distinct().size() > {}", i64::MAX),
     ] {
         let start = Instant::now();
@@ -91,11 +100,68 @@ proptest! {
 }
 
 const PIECES: &[&str] = &[
-    "object", ".name", ".list", ".?missing", "[0]", "[?1]", ".all(x, ", ".map(x, ", ".exists(i, v, ",
-    "x", "v", ")", "(", "[", "]", "{", "}", ":", ",", "?", "1", "-9223372036854775808", "0u", "1.5",
-    "1e308", "'a'", "b'\\xff'", "r'\\'", "null", "true", "+", "-", "*", "/", "%", "==", "<", "in",
-    "&&", "||", "!", "has(object.name)", "size(", "string(", "int(", "duration('1s')",
-    "timestamp(0)", ".orValue(", ".matches('a')", ".split('')", ".format([1])", ".substring(1)",
-    "quantity('1Ki')", ".add(", "cel.bind(x, ", "math.greatest(", "sets.contains(", ".flatten()",
-    ".sort()", "lists.range(5)", ".transformMap(k, v, ", "type(", "optional.of(", "ip('::1')",
+    "object",
+    ".name",
+    ".list",
+    ".?missing",
+    "[0]",
+    "[?1]",
+    ".all(x, ",
+    ".map(x, ",
+    ".exists(i, v, ",
+    "x",
+    "v",
+    ")",
+    "(",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    "?",
+    "1",
+    "-9223372036854775808",
+    "0u",
+    "1.5",
+    "1e308",
+    "'a'",
+    "b'\\xff'",
+    "r'\\'",
+    "null",
+    "true",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "<",
+    "in",
+    "&&",
+    "||",
+    "!",
+    "has(object.name)",
+    "size(",
+    "string(",
+    "int(",
+    "duration('1s')",
+    "timestamp(0)",
+    ".orValue(",
+    ".matches('a')",
+    ".split('')",
+    ".format([1])",
+    ".substring(1)",
+    "quantity('1Ki')",
+    ".add(",
+    "cel.bind(x, ",
+    "math.greatest(",
+    "sets.contains(",
+    ".flatten()",
+    ".sort()",
+    "lists.range(5)",
+    ".transformMap(k, v, ",
+    "type(",
+    "optional.of(",
+    "ip('::1')",
 ];

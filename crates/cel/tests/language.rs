@@ -132,7 +132,10 @@ fn optionals() {
         ("object.name.hasValue()", "no such overload"),
         ("[?object.name] == []", "no such overload"),
     ]);
-    compile_error(&[("'a'.or(optional.of(1)).hasValue()", "optional"), ("[?1] == [1]", "optional")]);
+    compile_error(&[
+        ("'a'.or(optional.of(1)).hasValue()", "optional"),
+        ("[?1] == [1]", "optional"),
+    ]);
 }
 
 #[test]
@@ -213,7 +216,10 @@ fn what_cannot_be_compiled() {
 fn an_error_says_where() {
     let error = table::compile("object.a ==\n  objekt.b").unwrap_err();
     assert_eq!((error.line, error.column), (2, 3));
-    assert_eq!(error.to_string(), "undeclared reference to `objekt` (at 2:3 of `object.a ==\n  objekt.b`)");
+    assert_eq!(
+        error.to_string(),
+        "undeclared reference to `objekt` (at 2:3 of `object.a ==\n  objekt.b`)"
+    );
 }
 
 #[test]

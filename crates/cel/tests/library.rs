@@ -1,6 +1,10 @@
 //! Every function: what is usual, what is at the edge, what is a fault.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what went wrong by panicking"
+)]
 
 mod table;
 
@@ -287,8 +291,14 @@ fn images() {
 #[test]
 fn an_authorizers_check_is_no_answer() {
     fault(&[
-        ("authorizer.group('apps').resource('deployments').namespace('a').check('create').allowed()", "needs the API server"),
+        (
+            "authorizer.group('apps').resource('deployments').namespace('a').check('create').allowed()",
+            "needs the API server",
+        ),
         ("authorizer.path('/healthz').check('get').allowed()", "needs the API server"),
-        ("authorizer.serviceAccount('a', 'b').group('').resource('pods').check('get').reason() == ''", "needs"),
+        (
+            "authorizer.serviceAccount('a', 'b').group('').resource('pods').check('get').reason() == ''",
+            "needs",
+        ),
     ]);
 }

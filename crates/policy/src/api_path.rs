@@ -39,13 +39,13 @@ impl Lookup {
     /// The calls that an object answers: the one for it, then those that list it, in its namespace
     /// and everywhere. Of a kind that is not built in the resource is guessed.
     pub fn answered_by(object: &Value) -> Vec<Self> {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let api_version = text("/apiVersion");
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let resource = kinds::resource_of(group, text("/kind"));
-        let get = |url_path: String| {
-            Self::ApiCall { method: "GET".to_owned(), url_path, body: None }
-        };
+        let get =
+            |url_path: String| Self::ApiCall { method: "GET".to_owned(), url_path, body: None };
         let namespace = text("/metadata/namespace");
         let Ok(within) = collection(api_version, &resource, namespace) else { return Vec::new() };
         let Ok(name) = checked(text("/metadata/name")) else { return Vec::new() };

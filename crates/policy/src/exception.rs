@@ -95,8 +95,7 @@ impl PolicyException {
     }
 
     fn parse_of_cel(metadata: &Fields<'_>, spec: &Value) -> Result<Self, ParseError> {
-        let known =
-            ["policyRefs", "matchConditions", "images", "allowedValues", "reportResult"];
+        let known = ["policyRefs", "matchConditions", "images", "allowedValues", "reportResult"];
         let spec = Fields::new(spec, "spec", &known)?;
         let mut exempted = Vec::new();
         for (path, item) in spec.list("policyRefs")? {

@@ -2,8 +2,8 @@
 
 mod autogen;
 pub(crate) mod expressions;
-mod parse;
 pub(crate) mod functions;
+mod parse;
 mod validating;
 mod validation;
 
@@ -26,7 +26,11 @@ pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 /// # Errors
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
 pub fn parse(document: &Value) -> Result<Policy, ParseError> {
-    if validating::is_policy(document) { validating::policy(document) } else { parse::policy(document) }
+    if validating::is_policy(document) {
+        validating::policy(document)
+    } else {
+        parse::policy(document)
+    }
 }
 
 /// Whether a document is of a kind that [`parse`] reads.

@@ -252,7 +252,10 @@ impl<'s> Scope<'s> {
             for ours in ["roles", "clusterRoles"] {
                 members.remove(ours);
             }
-            members.insert("requestResource".to_owned(), members.get("resource").cloned().unwrap_or_default());
+            members.insert(
+                "requestResource".to_owned(),
+                members.get("resource").cloned().unwrap_or_default(),
+            );
             members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
         }
         for overlay in [&self.judgement.given, self.rule_given] {

@@ -135,7 +135,8 @@ fn constraints_choose_requests() {
     assert!(status(&only(exec), &request).is_some());
     assert!(status(&only(rule("", "v1", "pods")), &request).is_none());
     // What has no namespace is not narrowed by labels of one.
-    let node = Request::create(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}));
+    let node =
+        Request::create(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}));
     let selected = constrained(json!({
         "resourceRules": [rule("", "v1", "nodes")],
         "namespaceSelector": {"matchLabels": {"env": "prod"}},
@@ -170,7 +171,11 @@ fn conditions_and_faults_follow_the_field() {
         ("object.missing == 'q'", "Fail", Status::Error),
         ("object.missing == 'q'", "Ignore", Status::Skip),
     ] {
-        assert_eq!(status(&conditioned(condition, failure), &request), Some(expected), "{condition}");
+        assert_eq!(
+            status(&conditioned(condition, failure), &request),
+            Some(expected),
+            "{condition}"
+        );
     }
     assert_eq!(judge(&asks("object.missing == 1"), &request).unwrap().0, Status::Error);
     assert_eq!(judge(&asks("object.missing == 1 || true"), &request).unwrap().0, Status::Pass);
@@ -183,11 +188,19 @@ fn actions_and_settings() {
         let document = policy(spec);
         let mut all = responses(&document, &Request::create(pod()), &offline());
         let policy = parsed(&document);
-        (all.pop().unwrap().mode, policy.emits_warnings(), policy.is_admission(), policy.is_background())
+        (
+            all.pop().unwrap().mode,
+            policy.emits_warnings(),
+            policy.is_admission(),
+            policy.is_background(),
+        )
     };
     assert_eq!(of(json!({})), (Mode::Enforce, false, true, true));
     assert_eq!(of(json!({"validationActions": ["Audit"]})), (Mode::Audit, false, true, true));
-    assert_eq!(of(json!({"validationActions": ["Deny", "Warn"]})), (Mode::Enforce, true, true, true));
+    assert_eq!(
+        of(json!({"validationActions": ["Deny", "Warn"]})),
+        (Mode::Enforce, true, true, true)
+    );
     let evaluation = json!({"evaluation": {"background": {"enabled": false}}});
     assert_eq!(of(evaluation), (Mode::Enforce, false, true, false));
     let scope = |spec: Value| {
@@ -280,7 +293,11 @@ fn functions_of_the_field() {
         "listObjToMap([{'k': 'a'}], [{'v': 1}], 'k', 'v') == {'a': 1}",
         "exceptions.allowedImages.size() == 0",
     ] {
-        assert_eq!(judge(&asks(holds), &request), Some((Status::Pass, "rule p passed".to_owned())), "{holds}");
+        assert_eq!(
+            judge(&asks(holds), &request),
+            Some((Status::Pass, "rule p passed".to_owned())),
+            "{holds}"
+        );
     }
     for (wrong, words) in [
         ("json.unmarshal('{')== 1", "not JSON"),
@@ -418,7 +435,8 @@ fn exceptions_exempt_by_conditions() {
     assert_eq!(status(when("object.metadata.name == 'q'")), Status::Fail);
     assert_eq!(status(when("object.missing == 'q'")), Status::Fail);
     assert_eq!(status(json!({"policyRefs": references, "reportResult": "pass"})), Status::Pass);
-    let other = json!([{"name": "p", "kind": "MutatingPolicy"}, {"name": "q", "kind": "ValidatingPolicy"}]);
+    let other =
+        json!([{"name": "p", "kind": "MutatingPolicy"}, {"name": "q", "kind": "ValidatingPolicy"}]);
     assert_eq!(status(json!({"policyRefs": other})), Status::Fail);
     for (spec, words) in [
         (json!({"policyRefs": []}), "spec.policyRefs"),
@@ -442,7 +460,10 @@ fn what_is_wrong_is_said_with_its_place() {
         (json!({"validationActions": ["Denny"]}), "did you mean `Deny`"),
         (json!({"failurePolicy": "Maybe"}), "spec.failurePolicy"),
         (json!({"validation": []}), "did you mean `validations`"),
-        (json!({"variables": [{"name": "a", "expression": "1 +"}]}), "spec.variables[0].expression"),
+        (
+            json!({"variables": [{"name": "a", "expression": "1 +"}]}),
+            "spec.variables[0].expression",
+        ),
         (json!({"matchConditions": [{"name": "a", "expression": "'a'"}]}), "`bool`, not `string`"),
         (json!({"webhookConfiguration": {"timeoutSeconds": 99}}), "not in 1 to 30"),
         (json!({"evaluation": {"mode": "XML"}}), "spec.evaluation.mode"),
@@ -463,7 +484,10 @@ fn two_kinds_may_share_a_name() {
             "validate": {"cel": {"expressions": [{"expression": "true"}]}},
         }]},
     });
-    let (set, duplicates) =
-        PolicySet::compile(vec![parse(&classic).unwrap(), parsed(&asks("true")), parsed(&asks("true"))]);
+    let (set, duplicates) = PolicySet::compile(vec![
+        parse(&classic).unwrap(),
+        parsed(&asks("true")),
+        parsed(&asks("true")),
+    ]);
     assert_eq!((set.policies().len(), duplicates.len()), (2, 1));
 }

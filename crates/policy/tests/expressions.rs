@@ -191,7 +191,8 @@ fn parameters_are_looked_up() {
             "expressions": [{"expression": "object.spec.replicas <= params.max"}],
         })
     };
-    let named = policy("Thing", cel(json!({"name": "a", "parameterNotFoundAction": "Deny"})), json!([]));
+    let named =
+        policy("Thing", cel(json!({"name": "a", "parameterNotFoundAction": "Deny"})), json!([]));
     let request = Request::create(thing());
     let set = PolicySet::compile(vec![parse(&named).unwrap()]).0;
     let Evaluation::Needs(needs) = set.evaluate(&request, &Environment::at(Timestamp::UNIX_EPOCH))
@@ -215,7 +216,11 @@ fn parameters_are_looked_up() {
             "metadata": {"name": name, "namespace": namespace, "labels": {"tier": tier}},
         })
     };
-    let all = json!([limit("a", "team-a", "x", 3), limit("b", "team-a", "y", 2), limit("c", "other", "x", 1)]);
+    let all = json!([
+        limit("a", "team-a", "x", 3),
+        limit("b", "team-a", "y", 2),
+        limit("c", "other", "x", 1)
+    ]);
     let environment = Environment { parameters: Some(all), ..environment() };
     let status = |reference: Value| {
         judge_in(&policy("Thing", cel(reference), json!([])), &request, &environment)
@@ -233,7 +238,6 @@ fn parameters_are_looked_up() {
     assert_eq!(status(required).0, Status::Error);
 }
 
-
 #[test]
 fn rules_for_pods_are_carried_over_to_controllers() {
     let cel = json!({
@@ -243,7 +247,8 @@ fn rules_for_pods_are_carried_over_to_controllers() {
                            && object.metadata.namespace == 'team-a' && object.metadata.labels.a == 'b'",
         }],
     });
-    let document = policy("Pod", cel, json!([{"name": "c", "expression": "has(object.spec.containers)"}]));
+    let document =
+        policy("Pod", cel, json!([{"name": "c", "expression": "has(object.spec.containers)"}]));
     let mut spec = pod_spec();
     spec["hostNetwork"] = json!(false);
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": spec});
@@ -276,10 +281,22 @@ fn what_is_wrong_is_said_with_its_place() {
         (one("variables.a"), "undeclared reference"),
         (json!({"expressions": []}), "needs at least one expression"),
         (json!({"expressions": [{"expression": "true", "mesage": "x"}]}), "did you mean `message`"),
-        (json!({"expressions": [{"expression": "true", "messageExpression": "1"}]}), "`string`, not `int`"),
-        (json!({"expressions": [{"expression": "true"}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}), "paramRef"),
-        (json!({"expressions": [{"expression": "true"}], "auditAnnotations": [{"key": "a", "valueExpression": "1"}]}), "`string`, not `int`"),
-        (json!({"variables": [{"name": "a", "expression": "b"}], "expressions": [{"expression": "true"}]}), "variables[0].expression"),
+        (
+            json!({"expressions": [{"expression": "true", "messageExpression": "1"}]}),
+            "`string`, not `int`",
+        ),
+        (
+            json!({"expressions": [{"expression": "true"}], "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}),
+            "paramRef",
+        ),
+        (
+            json!({"expressions": [{"expression": "true"}], "auditAnnotations": [{"key": "a", "valueExpression": "1"}]}),
+            "`string`, not `int`",
+        ),
+        (
+            json!({"variables": [{"name": "a", "expression": "b"}], "expressions": [{"expression": "true"}]}),
+            "variables[0].expression",
+        ),
     ] {
         let found = refused(cel);
         assert!(found.contains(words), "`{found}` lacks `{words}`");

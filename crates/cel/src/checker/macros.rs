@@ -138,11 +138,8 @@ impl Checker<'_> {
         let predicate = matches!(kind, Loop::All | Loop::Exists | Loop::ExistsOne | Loop::Filter);
         let (condition, (body, made)) = self.with_locals(&locals, |this| {
             let condition = condition.map(|condition| this.predicate(condition)).transpose()?;
-            let body = if predicate {
-                (this.predicate(body)?, Type::Bool)
-            } else {
-                this.check(body)?
-            };
+            let body =
+                if predicate { (this.predicate(body)?, Type::Bool) } else { this.check(body)? };
             Ok((condition, body))
         })?;
         let its_type = match kind {

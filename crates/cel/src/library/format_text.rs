@@ -51,7 +51,12 @@ fn read_precision(rest: &str) -> Result<(usize, &str), Fault> {
     }
 }
 
-fn fill(ground: &Ground<'_>, verb: char, precision: usize, value: &Value<'_>) -> Result<String, Fault> {
+fn fill(
+    ground: &Ground<'_>,
+    verb: char,
+    precision: usize,
+    value: &Value<'_>,
+) -> Result<String, Fault> {
     let special = match value {
         Value::Double(value) if value.is_nan() => Some("NaN"),
         Value::Double(value) if value.is_infinite() && *value > 0.0 => Some("Infinity"),

@@ -41,7 +41,8 @@ impl PartialEq for Format {
     }
 }
 
-const LABEL: &str = "at most 63 lower-case letters, digits or '-', with a letter or digit at each end";
+const LABEL: &str =
+    "at most 63 lower-case letters, digits or '-', with a letter or digit at each end";
 const SUBDOMAIN: &str = "at most 253 lower-case letters, digits, '-' or '.', each part with a letter \
                          or digit at each end";
 const OLD_LABEL: &str = "at most 63 lower-case letters, digits or '-', beginning with a letter and \
@@ -63,14 +64,22 @@ static FORMATS: [Format; 13] = [
         demand: SUBDOMAIN,
         holds: |text| is_subdomain(&finished(text)),
     },
-    Format { name: "dns1035LabelPrefix", demand: OLD_LABEL, holds: |text| is_old_label(&finished(text)) },
+    Format {
+        name: "dns1035LabelPrefix",
+        demand: OLD_LABEL,
+        holds: |text| is_old_label(&finished(text)),
+    },
     Format {
         name: "labelValue",
         demand: "empty, or at most 63 letters, digits, '-', '_' or '.', with a letter or digit at \
                  each end",
         holds: is_label_value,
     },
-    Format { name: "uri", demand: "an absolute address or path", holds: |text| super::url::is_valid(text) },
+    Format {
+        name: "uri",
+        demand: "an absolute address or path",
+        holds: |text| super::url::is_valid(text),
+    },
     Format {
         name: "uuid",
         demand: "a UUID, as in 123e4567-e89b-12d3-a456-426614174000",
@@ -153,7 +162,9 @@ fn named<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
 }
 
 fn validate<'v>(ground: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
-    let [Value::Opaque(opaque), Value::String(text)] = arguments else { return mismatch(arguments) };
+    let [Value::Opaque(opaque), Value::String(text)] = arguments else {
+        return mismatch(arguments);
+    };
     let Opaque::Format(format) = &**opaque else { return mismatch(arguments) };
     ground.meter.charge_text(text.len())?;
     let problem = (!(format.holds)(text)).then(|| Value::list(vec![Value::text(format.demand)]));

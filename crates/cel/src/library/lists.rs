@@ -67,7 +67,12 @@ fn sum<'v>(ground: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
     Ok(total.unwrap_or(Value::Int(0)))
 }
 
-fn extreme<'v>(ground: &Ground<'_>, arguments: &[Value<'v>], name: &str, wanted: Ordering) -> Outcome<'v> {
+fn extreme<'v>(
+    ground: &Ground<'_>,
+    arguments: &[Value<'v>],
+    name: &str,
+    wanted: Ordering,
+) -> Outcome<'v> {
     let mut found: Option<Value<'v>> = None;
     for element in list(ground, arguments)?.iter() {
         let better = match &found {
@@ -166,7 +171,11 @@ fn sort<'v>(ground: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
 }
 
 /// Elements in the order of their keys, which must all be of one ordered type.
-pub(crate) fn sorted_by<'v>(meter: &Meter, items: Vec<Value<'v>>, keys: Vec<Value<'v>>) -> Outcome<'v> {
+pub(crate) fn sorted_by<'v>(
+    meter: &Meter,
+    items: Vec<Value<'v>>,
+    keys: Vec<Value<'v>>,
+) -> Outcome<'v> {
     let mut fault = None;
     let mut pairs: Vec<(Value<'v>, Value<'v>)> = keys.into_iter().zip(items).collect();
     pairs.sort_by(|(left, _), (right, _)| {

@@ -99,10 +99,9 @@ fn square_root<'v>(_: &Ground<'_>, values: &[Value<'v>]) -> Outcome<'v> {
 
 fn abs<'v>(_: &Ground<'_>, values: &[Value<'v>]) -> Outcome<'v> {
     match values {
-        [Value::Int(value)] => value
-            .checked_abs()
-            .map(Value::Int)
-            .ok_or_else(|| Fault::invalid("integer overflow")),
+        [Value::Int(value)] => {
+            value.checked_abs().map(Value::Int).ok_or_else(|| Fault::invalid("integer overflow"))
+        }
         [Value::Uint(value)] => Ok(Value::Uint(*value)),
         [Value::Double(value)] => Ok(Value::Double(value.abs())),
         _ => mismatch(values),

@@ -100,7 +100,9 @@ fn is_link_local_unicast(address: &IpAddr) -> bool {
 fn is_link_local_multicast(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => matches!(address.octets(), [224, 0, 0, _]),
-        IpAddr::V6(address) => address.segments().first().is_some_and(|first| first & 0xff0f == 0xff02),
+        IpAddr::V6(address) => {
+            address.segments().first().is_some_and(|first| first & 0xff0f == 0xff02)
+        }
     }
 }
 

@@ -72,10 +72,7 @@ fn amount<'a>(value: &'a Value<'_>) -> Option<&'a Quantity> {
     }
 }
 
-fn read<'v>(
-    arguments: &[Value<'v>],
-    work: impl FnOnce(&Quantity) -> Outcome<'v>,
-) -> Outcome<'v> {
+fn read<'v>(arguments: &[Value<'v>], work: impl FnOnce(&Quantity) -> Outcome<'v>) -> Outcome<'v> {
     match arguments.first().and_then(amount) {
         Some(amount) => work(amount),
         None => mismatch(arguments),

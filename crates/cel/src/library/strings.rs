@@ -164,7 +164,10 @@ fn split<'v>(ground: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
             parts.push(Value::text(head));
             rest = tail;
         }
-        if limit > 0 && (!rest.is_empty() || text.is_empty()) && !(text.is_empty() && limit == usize::MAX) {
+        if limit > 0
+            && (!rest.is_empty() || text.is_empty())
+            && !(text.is_empty() && limit == usize::MAX)
+        {
             parts.push(Value::text(rest));
         }
         parts

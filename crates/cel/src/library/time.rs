@@ -18,11 +18,15 @@ pub(crate) const ROWS: &[Row] = &[
     ("getFullYear", "timestamp.()->int", |_, values| part(values, |at| at.year().into())),
     ("getFullYear", "timestamp.(string)->int", |_, values| part(values, |at| at.year().into())),
     ("getMonth", "timestamp.()->int", |_, values| part(values, |at| i64::from(at.month()) - 1)),
-    ("getMonth", "timestamp.(string)->int", |_, values| part(values, |at| i64::from(at.month()) - 1)),
+    ("getMonth", "timestamp.(string)->int", |_, values| {
+        part(values, |at| i64::from(at.month()) - 1)
+    }),
     ("getDate", "timestamp.()->int", |_, values| part(values, |at| at.day().into())),
     ("getDate", "timestamp.(string)->int", |_, values| part(values, |at| at.day().into())),
     ("getDayOfMonth", "timestamp.()->int", |_, values| part(values, |at| i64::from(at.day()) - 1)),
-    ("getDayOfMonth", "timestamp.(string)->int", |_, values| part(values, |at| i64::from(at.day()) - 1)),
+    ("getDayOfMonth", "timestamp.(string)->int", |_, values| {
+        part(values, |at| i64::from(at.day()) - 1)
+    }),
     ("getDayOfWeek", "timestamp.()->int", |_, values| part(values, day_of_week)),
     ("getDayOfWeek", "timestamp.(string)->int", |_, values| part(values, day_of_week)),
     ("getDayOfYear", "timestamp.()->int", |_, values| part(values, day_of_year)),
@@ -33,8 +37,12 @@ pub(crate) const ROWS: &[Row] = &[
     ("getMinutes", "timestamp.(string)->int", |_, values| part(values, |at| at.minute().into())),
     ("getSeconds", "timestamp.()->int", |_, values| part(values, |at| at.second().into())),
     ("getSeconds", "timestamp.(string)->int", |_, values| part(values, |at| at.second().into())),
-    ("getMilliseconds", "timestamp.()->int", |_, values| part(values, |at| at.millisecond().into())),
-    ("getMilliseconds", "timestamp.(string)->int", |_, values| part(values, |at| at.millisecond().into())),
+    ("getMilliseconds", "timestamp.()->int", |_, values| {
+        part(values, |at| at.millisecond().into())
+    }),
+    ("getMilliseconds", "timestamp.(string)->int", |_, values| {
+        part(values, |at| at.millisecond().into())
+    }),
     ("getHours", "duration.()->int", |_, values| whole(values, 3_600 * SECOND)),
     ("getMinutes", "duration.()->int", |_, values| whole(values, 60 * SECOND)),
     ("getSeconds", "duration.()->int", |_, values| whole(values, SECOND)),

@@ -46,7 +46,8 @@ impl Url {
             Some((rest, query)) => (rest, Some(query.to_owned())),
             None => (rest, None),
         };
-        let has_authority = rest.starts_with("//") && (!scheme.is_empty() || !rest.starts_with("///"));
+        let has_authority =
+            rest.starts_with("//") && (!scheme.is_empty() || !rest.starts_with("///"));
         let (authority, path) = match rest.strip_prefix("//").filter(|_| has_authority) {
             Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
             None => ("", rest),
@@ -114,7 +115,9 @@ fn is_host(host: &str) -> bool {
     };
     let port_fits = port.is_empty()
         || port.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let wrong = |c: char| matches!(c, ' ' | '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}' | '[' | ']' | '#');
+    let wrong = |c: char| {
+        matches!(c, ' ' | '<' | '>' | '"' | '\\' | '^' | '`' | '{' | '|' | '}' | '[' | ']' | '#')
+    };
     port_fits && !name.contains(wrong) && has_whole_escapes(name)
 }
 

@@ -10,7 +10,9 @@ pub(super) fn field<'v>(operand: &Value<'v>, field: &str) -> Outcome<'v> {
     match operand {
         Value::Map(map) => map.field(field).ok_or_else(|| Fault::NoSuchKey(field.to_owned())),
         Value::Optional(None) => Ok(Value::Optional(None)),
-        Value::Optional(Some(held)) => Ok(Value::optional(as_map(held).and_then(|map| map.field(field)))),
+        Value::Optional(Some(held)) => {
+            Ok(Value::optional(as_map(held).and_then(|map| map.field(field))))
+        }
         _ => Err(Fault::NoSuchKey(field.to_owned())),
     }
 }
@@ -42,7 +44,8 @@ pub(super) fn index<'v>(operand: &Value<'v>, key: &Value<'v>) -> Outcome<'v> {
             Ok(Value::optional(found))
         }
         Value::List(list) => {
-            let place = place(key).ok_or_else(|| super::no_overload("[]", &[operand.clone(), key.clone()]))?;
+            let place = place(key)
+                .ok_or_else(|| super::no_overload("[]", &[operand.clone(), key.clone()]))?;
             let found = usize::try_from(place).ok().and_then(|place| list.get(place));
             found.ok_or_else(|| Fault::invalid(format!("index out of bounds: {place}")))
         }

@@ -78,7 +78,8 @@ pub(crate) fn add<'v>(meter: &Meter, left: &Value<'v>, right: &Value<'v>) -> Out
         }
         (Value::List(left), Value::List(right)) => appended(meter, left, right),
         (Value::Duration(left), Value::Duration(right)) => duration(left.checked_add(*right)),
-        (Value::Timestamp(at), Value::Duration(by)) | (Value::Duration(by), Value::Timestamp(at)) => {
+        (Value::Timestamp(at), Value::Duration(by))
+        | (Value::Duration(by), Value::Timestamp(at)) => {
             moment(at.checked_add(SignedDuration::from_nanos(*by)).ok())
         }
         _ => Err(no_overload("+", &[left.clone(), right.clone()])),
@@ -120,7 +121,9 @@ fn divide<'v>(operator: Binary, left: &Value<'v>, right: &Value<'v>) -> Outcome<
         (Value::Int(left), Value::Int(right)) => whole(left.checked_div(*right)),
         (Value::Uint(left), Value::Uint(right)) if is_modulo => unsigned(left.checked_rem(*right)),
         (Value::Uint(left), Value::Uint(right)) => unsigned(left.checked_div(*right)),
-        (Value::Double(left), Value::Double(right)) if !is_modulo => Ok(Value::Double(left / right)),
+        (Value::Double(left), Value::Double(right)) if !is_modulo => {
+            Ok(Value::Double(left / right))
+        }
         _ => Err(no_overload(operator.symbol(), &[left.clone(), right.clone()])),
     }
 }

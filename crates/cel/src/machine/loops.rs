@@ -111,7 +111,9 @@ impl<'v> Machine<'_, 'v> {
                     }
                     Ok(Value::Bool(_)) => {}
                     Ok(other) => {
-                        progress.fault.get_or_insert_with(|| no_overload("a loop's predicate", &[other]));
+                        progress
+                            .fault
+                            .get_or_insert_with(|| no_overload("a loop's predicate", &[other]));
                     }
                     Err(fault) if fault.is_absorbed() => {
                         progress.fault.get_or_insert(fault);

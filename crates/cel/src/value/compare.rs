@@ -98,5 +98,9 @@ pub(crate) fn order(
 }
 
 fn no_order(left: &Value<'_>, right: &Value<'_>) -> Fault {
-    Fault::NoSuchOverload(format!("`{}` and `{}` have no order", left.type_name(), right.type_name()))
+    Fault::NoSuchOverload(format!(
+        "`{}` and `{}` have no order",
+        left.type_name(),
+        right.type_name()
+    ))
 }

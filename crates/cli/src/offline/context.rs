@@ -46,7 +46,11 @@ fn take_objects(objects: &[Value], answers: &mut HashMap<Lookup, Answer>) {
             answers.insert(own, Ok(object.clone()));
         }
         for list in answered {
-            lists.entry(list.describe()).or_insert_with(|| (list, Vec::new())).1.push(object.clone());
+            lists
+                .entry(list.describe())
+                .or_insert_with(|| (list, Vec::new()))
+                .1
+                .push(object.clone());
         }
     }
     for (lookup, items) in lists.into_values() {

@@ -253,8 +253,7 @@ impl Bench {
         };
         let circumstances =
             Circumstances { values, exceptions, user, defaults, parameters, answers, now };
-        let (mut judge, _) =
-            Judge::new(own, circumstances);
+        let (mut judge, _) = Judge::new(own, circumstances);
         let resources = load_resources(&resolve(folder, &test.resources), tell);
         for resource in &resources {
             judge.notice(&resource.object);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Answer, Duplicate, Environment, Evaluation, Lookup, Operation, Policy, PolicyException, PolicySet, Request,
-    RuleResponse, UserInfo, default_object,
+    Answer, Duplicate, Environment, Evaluation, Lookup, Operation, Policy, PolicyException,
+    PolicySet, Request, RuleResponse, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
 

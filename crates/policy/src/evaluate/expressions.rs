@@ -72,7 +72,8 @@ pub(super) fn preconditions<'s>(
         }
     }
     failed.map(|(precondition, fault)| {
-        let message = format!("CEL precondition `{}` resulted in error: {fault}", precondition.name);
+        let message =
+            format!("CEL precondition `{}` resulted in error: {fault}", precondition.name);
         let on_fault = expressions.map_or(FAILS, |own| own.on_fault);
         Said::new(on_fault.precondition, message)
     })
@@ -165,7 +166,13 @@ impl Parameters {
 
 impl<'s> Sources<'s> {
     fn new(scope: &'s Scope<'s>, parameter: Option<&'s Value>) -> Self {
-        Self { scope, parameter, request: OnceCell::new(), namespace: OnceCell::new(), images: OnceCell::new() }
+        Self {
+            scope,
+            parameter,
+            request: OnceCell::new(),
+            namespace: OnceCell::new(),
+            images: OnceCell::new(),
+        }
     }
 
     /// The request as the API server shows it to expressions: what is empty is left out.
@@ -252,7 +259,8 @@ impl<'s> Ground<'s> {
 }
 
 /// Where pods stand in what holds them.
-const POD_SPECS: [&str; 3] = ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+const POD_SPECS: [&str; 3] =
+    ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
 
 fn named_images(object: &Value) -> Value {
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();

@@ -41,7 +41,9 @@ pub(super) fn call<'s>(
         Function::TimeNow => Ok(CelValue::Timestamp(judgement.environment.now)),
         Function::TimeTruncate => truncate(arguments),
         Function::TimeToCron => cron(arguments),
-        Function::Sha256 => hash(arguments, meter, |bytes| hexadecimal(&sha2::Sha256::digest(bytes))),
+        Function::Sha256 => {
+            hash(arguments, meter, |bytes| hexadecimal(&sha2::Sha256::digest(bytes)))
+        }
         Function::Sha1 => hash(arguments, meter, |bytes| hexadecimal(&sha1::Sha1::digest(bytes))),
         Function::Md5 => hash(arguments, meter, |bytes| hexadecimal(&md5::Md5::digest(bytes))),
         Function::JsonUnmarshal => {
@@ -175,11 +177,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// What a registry knows of an image; the configuration is called `config` here.
-fn image<'s>(
-    judgement: &'s Judgement<'s>,
-    arguments: &[CelValue<'s>],
-    meter: &Meter,
-) -> Found<'s> {
+fn image<'s>(judgement: &'s Judgement<'s>, arguments: &[CelValue<'s>], meter: &Meter) -> Found<'s> {
     let reference = text(arguments, 0)?.to_owned();
     let found = judgement.answer(Lookup::Image { reference }).map_err(|failure| fault(&failure))?;
     match (found.get("config"), found.get("configData")) {
@@ -216,11 +214,7 @@ fn cron<'s>(arguments: &[CelValue<'s>]) -> Found<'s> {
     Ok(CelValue::text(text))
 }
 
-fn hash<'s>(
-    arguments: &[CelValue<'s>],
-    meter: &Meter,
-    digest: fn(&[u8]) -> String,
-) -> Found<'s> {
+fn hash<'s>(arguments: &[CelValue<'s>], meter: &Meter, digest: fn(&[u8]) -> String) -> Found<'s> {
     let text = text(arguments, 0)?;
     meter.charge(u64::try_from(text.len() / 10).unwrap_or(u64::MAX))?;
     Ok(CelValue::text(digest(text.as_bytes())))

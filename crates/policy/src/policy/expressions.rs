@@ -196,10 +196,7 @@ fn condition(fields: &Fields<'_>, declared: &Declarations) -> Result<Preconditio
     })
 }
 
-fn variables(
-    fields: &Fields<'_>,
-    declared: &mut Declarations,
-) -> Result<Vec<Program>, ParseError> {
+fn variables(fields: &Fields<'_>, declared: &mut Declarations) -> Result<Vec<Program>, ParseError> {
     let mut made = Vec::new();
     for (path, item) in entries(fields, "variables")? {
         let inner = Fields::new(item, &path, &["name", "expression"])?;

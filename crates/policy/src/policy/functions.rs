@@ -47,7 +47,12 @@ const FUNCTIONS: [(&[&str], &str, Known, Function); 27] = [
     (RESOURCE_GET, "(string,string,string,string)->dyn", InClusterPolicies, ResourceGet),
     (RESOURCE_GET, "(string,string,string)->dyn", InNamespacedPolicies, ResourceGet),
     (RESOURCE_LIST, "(string,string,string)->dyn", InClusterPolicies, ResourceList),
-    (RESOURCE_LIST, "(string,string,string,map<string,string>)->dyn", InClusterPolicies, ResourceList),
+    (
+        RESOURCE_LIST,
+        "(string,string,string,map<string,string>)->dyn",
+        InClusterPolicies,
+        ResourceList,
+    ),
     (RESOURCE_LIST, "(string,string)->dyn", InNamespacedPolicies, ResourceList),
     (RESOURCE_LIST, "(string,string,map<string,string>)->dyn", InNamespacedPolicies, ResourceList),
     (RESOURCE_POST, "(string,string,string,map<string,dyn>)->dyn", InClusterPolicies, ResourcePost),

@@ -60,8 +60,8 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let metadata = top.get("metadata").ok_or_else(|| top.error("metadata", "is required"))?;
     let metadata = Fields::open(metadata, "metadata")?;
     let namespace = namespaced.then(|| metadata.text("namespace")).transpose()?;
-    let namespace: Option<Arc<str>> = namespace
-        .map(|given| given.filter(|text| !text.is_empty()).unwrap_or("default").into());
+    let namespace: Option<Arc<str>> =
+        namespace.map(|given| given.filter(|text| !text.is_empty()).unwrap_or("default").into());
     let annotations: BTreeMap<String, String> = metadata
         .text_map("annotations")?
         .into_iter()
@@ -94,9 +94,9 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
             return Err(spec.error("failurePolicy", message));
         }
     };
-    let webhook = spec.get("webhookConfiguration").map(|value| {
-        Fields::new(value, &spec.path("webhookConfiguration"), &["timeoutSeconds"])
-    });
+    let webhook = spec
+        .get("webhookConfiguration")
+        .map(|value| Fields::new(value, &spec.path("webhookConfiguration"), &["timeoutSeconds"]));
     let timeout_seconds = match webhook.transpose()? {
         None => None,
         Some(webhook) => webhook
@@ -216,9 +216,7 @@ fn controllers<'v>(spec: &Fields<'v>) -> Result<Vec<&'v str>, ParseError> {
     };
     let only_pods = match list(constraints, "resourceRules") {
         [rule] => {
-            let is = |name: &str, wanted: &str| {
-                matches!(list(rule, name), [Value::String(text)] if text == wanted)
-            };
+            let is = |name: &str, wanted: &str| matches!(list(rule, name), [Value::String(text)] if text == wanted);
             list(rule, "resourceNames").is_empty()
                 && is("apiGroups", "")
                 && is("apiVersions", "v1")
@@ -317,7 +315,9 @@ fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Selection>), Pars
     let mut matched = Vec::new();
     for (path, item) in fields.list("resourceRules")? {
         let filter = resource_rule(item, &path)?;
-        matched.push(filter.with_selectors(selector("objectSelector")?, selector("namespaceSelector")?));
+        matched.push(
+            filter.with_selectors(selector("objectSelector")?, selector("namespaceSelector")?),
+        );
     }
     if matched.is_empty() {
         return Err(fields.error("resourceRules", "needs at least one rule"));
@@ -331,15 +331,21 @@ fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Selection>), Pars
 }
 
 fn resource_rule(value: &Value, path: &str) -> Result<Filter, ParseError> {
-    let known =
-        ["apiGroups", "apiVersions", "resources", "operations", "resourceNames", "scope"];
+    let known = ["apiGroups", "apiVersions", "resources", "operations", "resourceNames", "scope"];
     let fields = Fields::new(value, path, &known)?;
     let required = |name: &str| {
         let texts = fields.texts(name)?;
-        if texts.is_empty() { Err(fields.error(name, "needs at least one entry")) } else { Ok(texts) }
+        if texts.is_empty() {
+            Err(fields.error(name, "needs at least one entry"))
+        } else {
+            Ok(texts)
+        }
     };
-    let resources =
-        ResourceSelector::new(&required("apiGroups")?, &required("apiVersions")?, &required("resources")?);
+    let resources = ResourceSelector::new(
+        &required("apiGroups")?,
+        &required("apiVersions")?,
+        &required("resources")?,
+    );
     let mut operations = Vec::new();
     for word in fields.texts("operations")? {
         if word == "*" {

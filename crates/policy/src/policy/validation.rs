@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::condition::Conditions;
 use super::expressions::Expressions;
+use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
 use crate::error::ParseError;
 use crate::fields::{Fields, wrong_type};

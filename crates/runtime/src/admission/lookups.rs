@@ -61,7 +61,9 @@ impl ApiServer {
         let resource = resources
             .into_iter()
             .flatten()
-            .find(|resource| text(resource, "kind") == kind && !text(resource, "name").contains('/'))
+            .find(|resource| {
+                text(resource, "kind") == kind && !text(resource, "name").contains('/')
+            })
             .ok_or_else(|| format!("the cluster serves no `{api_version}` {kind}"))?;
         let namespaced = resource.get("namespaced").and_then(Value::as_bool).unwrap_or_default();
         let within = match (namespaced, namespace) {
