@@ -55,16 +55,9 @@ impl Meter {
     /// # Errors
     /// No more are left.
     pub fn charge(&self, steps: u64) -> Result<(), Fault> {
-        match self.left.get().checked_sub(steps) {
-            Some(left) => {
-                self.left.set(left);
-                Ok(())
-            }
-            None => {
-                self.left.set(0);
-                Err(Fault::OutOfBudget(self.limit))
-            }
-        }
+        let left = self.left.get().checked_sub(steps);
+        self.left.set(left.unwrap_or(0));
+        left.map(|_| ()).ok_or(Fault::OutOfBudget(self.limit))
     }
 
     /// Takes the steps of going through so many bytes.
@@ -148,22 +141,8 @@ impl<'m, 'v> Machine<'m, 'v> {
                     other => Err(no_overload("?:", &[other])),
                 }
             }
-            Node::OptionalOr(parts) => {
-                let [operand, other] = &**parts;
-                match self.evaluate(operand)? {
-                    Value::Optional(None) => self.evaluate(other),
-                    found @ Value::Optional(Some(_)) => Ok(found),
-                    found => Err(no_overload("or", &[found])),
-                }
-            }
-            Node::OptionalOrValue(parts) => {
-                let [operand, other] = &**parts;
-                match self.evaluate(operand)? {
-                    Value::Optional(None) => self.evaluate(other),
-                    Value::Optional(Some(held)) => Ok((*held).clone()),
-                    plain => Ok(plain),
-                }
-            }
+            Node::OptionalOr(parts) => self.optional_or(parts, false),
+            Node::OptionalOrValue(parts) => self.optional_or(parts, true),
             Node::Call(call) => self.call(call),
             Node::Comprehension(comprehension) => self.comprehension(comprehension),
             Node::Bind(parts) => {
@@ -172,6 +151,18 @@ impl<'m, 'v> Machine<'m, 'v> {
                 self.with_local(value, body)
             }
             Node::OptionalMap(parts, flat) => self.optional_map(parts, *flat),
+        }
+    }
+
+    /// The optional value, or the other where there is none; `orValue` also unwraps it, and lets
+    /// stand what is no optional.
+    fn optional_or(&mut self, parts: &[Node; 2], unwraps: bool) -> Outcome<'v> {
+        let [operand, other] = parts;
+        match self.evaluate(operand)? {
+            Value::Optional(None) => self.evaluate(other),
+            Value::Optional(Some(held)) if unwraps => Ok((*held).clone()),
+            found if unwraps || matches!(found, Value::Optional(_)) => Ok(found),
+            found => Err(no_overload("or", &[found])),
         }
     }
 

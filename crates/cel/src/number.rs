@@ -63,7 +63,7 @@ pub(crate) fn truncated(double: f64) -> Option<i64> {
 /// A double as `u64` without its fraction, if it is in range.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked before")]
 pub(crate) fn truncated_unsigned(double: f64) -> Option<u64> {
-    (double >= 0.0 && double < U64_END).then_some(double as u64)
+    (0.0..U64_END).contains(&double).then_some(double as u64)
 }
 
 /// An integer as a double; large ones lose their last digits, as everywhere in the language.

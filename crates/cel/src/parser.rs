@@ -118,7 +118,7 @@ impl Parser {
     }
 
     fn and(&mut self) -> Result<Expression, Wrong> {
-        self.chain("&&", |parser| parser.relation(), Kind::And)
+        self.chain("&&", Self::relation, Kind::And)
     }
 
     /// Operands with one logical operator between them, however many, are one level.

@@ -197,14 +197,10 @@ impl Bound {
     pub(crate) fn accepts(&mut self, wanted: &Type, found: &Type) -> bool {
         match (wanted, found) {
             (Type::Parameter(number), _) => self.bind(*number, found),
-            (Type::Dyn, _) | (_, Type::Dyn) => true,
-            (Type::List(wanted), Type::List(found))
-            | (Type::Optional(wanted), Type::Optional(found)) => self.accepts(wanted, found),
-            (Type::Map(key, value), Type::Map(found_key, found_value)) => {
-                self.accepts(key, found_key) && self.accepts(value, found_value)
-            }
             // Null stands for what is missing.
-            (
+            (Type::Dyn, _)
+            | (_, Type::Dyn)
+            | (
                 Type::Null,
                 Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp,
             )
@@ -212,6 +208,11 @@ impl Bound {
                 Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp,
                 Type::Null,
             ) => true,
+            (Type::List(wanted), Type::List(found))
+            | (Type::Optional(wanted), Type::Optional(found)) => self.accepts(wanted, found),
+            (Type::Map(key, value), Type::Map(found_key, found_value)) => {
+                self.accepts(key, found_key) && self.accepts(value, found_value)
+            }
             (wanted, found) => wanted == found,
         }
     }

@@ -205,7 +205,7 @@ fn parameters_are_looked_up() {
         namespace: Some("team-a".to_owned()),
         name: Some("a".to_owned()),
     };
-    assert_eq!(needs, [lookup.clone()]);
+    assert_eq!(needs.as_slice(), std::slice::from_ref(&lookup));
     let mut answered = Environment::at(Timestamp::UNIX_EPOCH);
     answered.answers.insert(lookup, Ok(json!([{"max": 2}])));
     assert_eq!(judge_in(&named, &request, &answered).0, Status::Fail);

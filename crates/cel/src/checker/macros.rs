@@ -44,17 +44,16 @@ impl Checker<'_> {
             _ => return None,
         };
         let (names, condition, body) = match (name, arguments) {
-            ("all" | "exists" | "exists_one" | "existsOne", [first, second, body]) => {
-                (vec![first, second], None, body)
-            }
             (
                 "all" | "exists" | "exists_one" | "existsOne" | "filter" | "map" | "sortBy",
                 [first, body],
             ) => (vec![first], None, body),
             ("map", [first, condition, body]) => (vec![first], Some(condition), body),
-            ("transformList" | "transformMap" | "transformMapEntry", [first, second, body]) => {
-                (vec![first, second], None, body)
-            }
+            (
+                "all" | "exists" | "exists_one" | "existsOne" | "transformList" | "transformMap"
+                | "transformMapEntry",
+                [first, second, body],
+            ) => (vec![first, second], None, body),
             (
                 "transformList" | "transformMap" | "transformMapEntry",
                 [first, second, condition, body],
@@ -103,8 +102,7 @@ impl Checker<'_> {
         let held = super::inside_optional(target.offset, found)?;
         let (body_node, made) = self.with_locals(&[(name, held)], |this| this.check(body))?;
         let its_type = match made {
-            Type::Optional(_) if flat => made,
-            Type::Dyn if flat => made,
+            Type::Optional(_) | Type::Dyn if flat => made,
             other if flat => {
                 let message = format!("`optFlatMap` needs an optional value, not `{other}`");
                 return Err(Wrong::new(body.offset, message));

@@ -1,11 +1,9 @@
 //! `authorizer`: whether a user may do something. Only a live API server can say, so that a check is
 //! a fault here, never an answer.
 
-use std::sync::Arc;
-
-use super::{Ground, Outcome, Row};
+use super::{Ground, Outcome, Row, mismatch};
 use crate::error::Fault;
-use crate::value::{Opaque, Value};
+use crate::value::Value;
 
 pub(crate) const ROWS: &[Row] = &[
     ("path", "authorizer.(string)->authorizer", narrowed),
@@ -24,8 +22,11 @@ pub(crate) const ROWS: &[Row] = &[
     ("error", "authorizer.()->string", check),
 ];
 
-fn narrowed<'v>(_: &Ground<'_>, _: &[Value<'v>]) -> Outcome<'v> {
-    Ok(Value::Opaque(Arc::new(Opaque::Authorizer)))
+fn narrowed<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
+    match arguments {
+        [authorizer @ Value::Opaque(_), ..] => Ok(authorizer.clone()),
+        _ => mismatch(arguments),
+    }
 }
 
 fn check<'v>(_: &Ground<'_>, _: &[Value<'v>]) -> Outcome<'v> {

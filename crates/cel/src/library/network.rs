@@ -131,7 +131,8 @@ fn ip<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
 }
 
 fn is_ip<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
-    Ok(Value::Bool(text(arguments).and_then(parse_address).is_some()))
+    let [Value::String(text)] = arguments else { return mismatch(arguments) };
+    Ok(Value::Bool(parse_address(text).is_some()))
 }
 
 fn is_canonical<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
@@ -188,7 +189,8 @@ fn cidr<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
 }
 
 fn is_cidr<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
-    Ok(Value::Bool(text(arguments).and_then(Block::parse).is_some()))
+    let [Value::String(text)] = arguments else { return mismatch(arguments) };
+    Ok(Value::Bool(Block::parse(text).is_some()))
 }
 
 fn contains_ip<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {

@@ -6,7 +6,7 @@ use crate::value::Value;
 
 pub(crate) const ROWS: &[Row] = &[
     ("optional.of", "(A)->optional<A>", of),
-    ("optional.none", "()->optional<A>", none),
+    ("optional.none", "()->optional<A>", |_, _| Ok(Value::Optional(None))),
     ("optional.ofNonZeroValue", "(A)->optional<A>", of_non_zero),
     ("hasValue", "optional<A>.()->bool", has_value),
     ("value", "optional<A>.()->A", value),
@@ -19,10 +19,6 @@ fn of<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
         [value] => Ok(value.clone().some()),
         _ => mismatch(arguments),
     }
-}
-
-fn none<'v>(_: &Ground<'_>, _: &[Value<'v>]) -> Outcome<'v> {
-    Ok(Value::Optional(None))
 }
 
 fn of_non_zero<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {

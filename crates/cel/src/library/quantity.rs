@@ -40,13 +40,11 @@ pub(crate) const ROWS: &[Row] = &[
 
 fn quantity<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
     let [Value::String(text)] = arguments else { return mismatch(arguments) };
-    match Quantity::parse(text) {
-        Some(amount) => Ok(Value::opaque(Opaque::Quantity(amount))),
-        None => {
-            let shown: String = text.chars().take(100).collect();
-            Err(Fault::invalid(format!("`{shown}` is no quantity")))
-        }
-    }
+    let amount = Quantity::parse(text).ok_or_else(|| {
+        let shown: String = text.chars().take(100).collect();
+        Fault::invalid(format!("`{shown}` is no quantity"))
+    })?;
+    Ok(Value::opaque(Opaque::Quantity(amount)))
 }
 
 fn is_quantity<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {

@@ -11,8 +11,8 @@ use crate::value::{Opaque, Value};
 pub(crate) const ROWS: &[Row] = &[
     ("semver", "(string)->semver", version),
     ("semver", "(string,bool)->semver", version),
-    ("isSemver", "(string)->bool", is_version),
-    ("isSemver", "(string,bool)->bool", is_version),
+    ("isSemver", "(string)->bool", |_, values| Ok(Value::Bool(parse(values).is_some()))),
+    ("isSemver", "(string,bool)->bool", |_, values| Ok(Value::Bool(parse(values).is_some()))),
     ("major", "semver.()->int", |_, values| number(values, |version| version.major)),
     ("minor", "semver.()->int", |_, values| number(values, |version| version.minor)),
     ("patch", "semver.()->int", |_, values| number(values, |version| version.patch)),
@@ -60,10 +60,6 @@ fn version<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
         let shown: String = text.chars().take(100).collect();
         Fault::invalid(format!("`{shown}` is no semantic version"))
     })
-}
-
-fn is_version<'v>(_: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
-    Ok(Value::Bool(parse(arguments).is_some()))
 }
 
 fn as_version<'a>(value: &'a Value<'_>) -> Option<&'a Version> {

@@ -62,7 +62,7 @@ pub(super) fn negate<'v>(value: &Value<'v>) -> Outcome<'v> {
         Value::Duration(value) => {
             value.checked_neg().map(Value::Duration).ok_or_else(|| overflow("duration"))
         }
-        other => Err(no_overload("-", &[other.clone()])),
+        other => Err(no_overload("-", std::slice::from_ref(other))),
     }
 }
 

@@ -67,7 +67,7 @@ impl<'v> Machine<'_, 'v> {
                     }
                 }
             }
-            other => return Err(no_overload("a loop", &[other.clone()])),
+            other => return Err(no_overload("a loop", std::slice::from_ref(other))),
         }
         Ok(None)
     }

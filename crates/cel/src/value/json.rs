@@ -66,7 +66,7 @@ impl<'v> Value<'v> {
     pub fn to_json(&self, meter: &Meter) -> Result<Json, Fault> {
         meter.charge(1)?;
         Ok(match self {
-            Self::Null => Json::Null,
+            Self::Null | Self::Optional(None) => Json::Null,
             Self::Bool(value) => Json::Bool(*value),
             Self::Int(value) => Json::from(*value),
             Self::Uint(value) => Json::from(*value),
@@ -93,7 +93,6 @@ impl<'v> Value<'v> {
             Self::Duration(nanoseconds) => Json::String(number::duration_text(*nanoseconds)),
             Self::Timestamp(moment) => Json::String(moment.to_string()),
             Self::Optional(Some(inner)) => inner.to_json(meter)?,
-            Self::Optional(None) => Json::Null,
             Self::Opaque(opaque) => match &**opaque {
                 Opaque::Authorizer | Opaque::Format(_) => return Err(self.not_json()),
                 other => Json::String(other.to_string()),

@@ -217,10 +217,14 @@ pub(super) fn rewrite(value: &mut Value, template: Template, before: &str, kept:
             }
         }
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| rewrite(item, template, before, kept));
+            for item in items {
+                rewrite(item, template, before, kept);
+            }
         }
         Value::Object(members) => {
-            members.values_mut().for_each(|member| rewrite(member, template, before, kept));
+            for member in members.values_mut() {
+                rewrite(member, template, before, kept);
+            }
         }
         _ => {}
     }

@@ -127,7 +127,7 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     let actions = spec.texts("validationActions")?;
     let known = ["Deny", "Audit", "Warn"];
     if let Some(unknown) = actions.iter().find(|action| !known.contains(action)) {
-        let hint = spelling::hint(unknown, known.into_iter());
+        let hint = spelling::hint(unknown, known);
         return Err(spec.error("validationActions", format!("unknown action `{unknown}`{hint}")));
     }
     let denies = actions.is_empty() || actions.contains(&"Deny");
@@ -326,7 +326,7 @@ fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Selection>), Pars
     for (path, item) in fields.list("excludeResourceRules")? {
         excluded.push(resource_rule(item, &path)?);
     }
-    let exclusion = (!excluded.is_empty()).then(|| Selection::Any(excluded));
+    let exclusion = (!excluded.is_empty()).then_some(Selection::Any(excluded));
     Ok((Selection::Any(matched), exclusion))
 }
 
