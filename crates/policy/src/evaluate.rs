@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::environment::Trigger;
 use crate::exception::PolicyException;
 use crate::jmespath::Failure;
-use crate::policy::{Action, Assertion, ModeOverride, Policy, Rule, Validation};
+use crate::policy::{Action, ModeOverride, Policy, Rule, Validation};
 use crate::request::{Operation, Request};
 use crate::response::{Mode, ResourceName, RuleResponse, Status};
 use crate::scope::{Frame, Judgement, Scope};
@@ -146,7 +146,7 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
         && said.status == Status::Fail
         && rule.allow_existing_violations
         // Expressions see the old object and have their own say.
-        && !matches!(validation.assertion, Assertion::Cel(_))
+        && validation.expressions().is_none()
         && at.mode(judgement.request) == Mode::Enforce;
     if existing && violates_already(judgement, at, validation, empty) {
         let message = "the object broke this rule before the request";
@@ -205,10 +205,7 @@ fn in_scope<T>(
         }
         Ok(_) => {
             let own = match &rule.action {
-                Action::Validate(validation) => match &validation.assertion {
-                    Assertion::Cel(own) => Some(own),
-                    _ => None,
-                },
+                Action::Validate(validation) => validation.expressions(),
                 Action::NotSupported(_) => None,
             };
             match expressions::preconditions(&rule.cel_preconditions, own, &scope) {

@@ -10,6 +10,7 @@ use sha2::Digest as _;
 use super::expressions::fault;
 use crate::api_path;
 use crate::environment::Lookup;
+use crate::jmespath::hexadecimal;
 use crate::policy::functions::Function;
 use crate::scope::Judgement;
 
@@ -218,13 +219,6 @@ fn hash<'s>(arguments: &[CelValue<'s>], meter: &Meter, digest: fn(&[u8]) -> Stri
     let text = text(arguments, 0)?;
     meter.charge(u64::try_from(text.len() / 10).unwrap_or(u64::MAX))?;
     Ok(CelValue::text(digest(text.as_bytes())))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn document<'a>(arguments: &'a [CelValue<'_>], meter: &Meter) -> Result<&'a str, Fault> {

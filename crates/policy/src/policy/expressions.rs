@@ -74,16 +74,22 @@ pub(crate) struct Parameters {
     pub(crate) required: bool,
 }
 
-/// Names that every expression knows.
-fn declarations(has_parameters: bool) -> Declarations {
+/// Names that the conditions of a webhook know.
+fn names_of_requests() -> Declarations {
     let mut made = Declarations::default();
     let authorizer = || Type::Opaque("authorizer");
     made.declare("object", OBJECT, Type::Dyn);
     made.declare("oldObject", OLD_OBJECT, Type::Dyn);
     made.declare("request", REQUEST, Type::Dyn);
-    made.declare("namespaceObject", NAMESPACE_OBJECT, Type::Dyn);
     made.declare("authorizer", AUTHORIZER, authorizer());
     made.declare("authorizer.requestResource", AUTHORIZER, authorizer());
+    made
+}
+
+/// Names that every expression of a rule knows.
+fn declarations(has_parameters: bool) -> Declarations {
+    let mut made = names_of_requests();
+    made.declare("namespaceObject", NAMESPACE_OBJECT, Type::Dyn);
     if has_parameters {
         made.declare("params", PARAMS, Type::Dyn);
     }
@@ -150,7 +156,7 @@ pub(crate) fn parse_conditions(spec: &Fields<'_>) -> Result<Vec<Precondition>, P
 
 /// Checks conditions that the API server will evaluate.
 pub(super) fn check_match_condition(fields: &Fields<'_>) -> Result<(), ParseError> {
-    condition(fields, &declarations(false)).map(|_| ())
+    condition(fields, &names_of_requests()).map(|_| ())
 }
 
 /// Compiles the expression in a field.

@@ -22,6 +22,16 @@ pub(crate) struct Validation {
     pub(crate) assertion: Assertion,
 }
 
+impl Validation {
+    /// What it asks in CEL, where it does.
+    pub(crate) fn expressions(&self) -> Option<&Expressions> {
+        match &self.assertion {
+            Assertion::Cel(own) => Some(own),
+            _ => None,
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Assertion {
