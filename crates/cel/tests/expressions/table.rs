@@ -1,7 +1,5 @@
 //! What every table of expressions is held against.
 
-#![allow(dead_code, clippy::expect_used, reason = "each test uses a part, and fails by panicking")]
-
 use proofstream_cel::{CompileError, Declarations, Fault, Host, Meter, Program, Type, Value};
 use serde_json::{Value as Json, json};
 

@@ -1,10 +1,6 @@
 //! The language: operators, types, missing fields, optionals, macros.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
-
-mod table;
-
-use table::{compile_error, fault, holds};
+use crate::table::{compile_error, fault, holds};
 
 #[test]
 fn literals_and_operators() {
@@ -214,7 +210,7 @@ fn what_cannot_be_compiled() {
 
 #[test]
 fn an_error_says_where() {
-    let error = table::compile("object.a ==\n  objekt.b").unwrap_err();
+    let error = crate::table::compile("object.a ==\n  objekt.b").unwrap_err();
     assert_eq!((error.line, error.column), (2, 3));
     assert_eq!(
         error.to_string(),

@@ -1,14 +1,6 @@
 //! Every function: what is usual, what is at the edge, what is a fault.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test says what went wrong by panicking"
-)]
-
-mod table;
-
-use table::{compile_error, fault, holds};
+use crate::table::{compile_error, fault, holds};
 
 #[test]
 fn conversions() {
