@@ -73,16 +73,18 @@ impl ApiServer {
         };
         let plural = text(resource, "name");
         let path = format!("/{root}/{api_version}{within}/{plural}");
-        match name {
-            Some(name) => {
-                let found = self.call("GET", &format!("{path}/{name}"), None).await?;
-                Ok(Value::Array(vec![found]))
-            }
-            None => {
-                let mut list = self.call("GET", &path, None).await?;
-                Ok(list.get_mut("items").map(Value::take).unwrap_or_default())
-            }
+        if let Some(name) = name {
+            let found = self.call("GET", &format!("{path}/{name}"), None).await?;
+            return Ok(Value::Array(vec![found]));
         }
+        let mut list = self.call("GET", &path, None).await?;
+        let mut items = list.get_mut("items").map(Value::take).unwrap_or_default();
+        // Items of a list do not say what they are.
+        for item in items.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            item.insert("apiVersion".to_owned(), Value::from(api_version));
+            item.insert("kind".to_owned(), Value::from(kind));
+        }
+        Ok(items)
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
