@@ -1,5 +1,6 @@
 //! Policies judged without a cluster: what `proofstream policy` does, without arguments and output.
 
+pub mod context;
 pub mod expectation;
 pub mod files;
 pub mod judge;

@@ -230,7 +230,7 @@ fn bad_input_names_file_line_and_field() {
         ("not-an-object.yaml", "replicas: 3\n"),
         (
             "cel.yaml",
-            "apiVersion: policies.kyverno.io/v1\nkind: ValidatingPolicy\nmetadata: {name: x}\n",
+            "apiVersion: policies.kyverno.io/v1\nkind: ImageValidatingPolicy\nmetadata: {name: x}\n",
         ),
     ]);
     let cases: [&[&str]; 9] = [

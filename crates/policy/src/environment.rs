@@ -60,6 +60,17 @@ pub enum Lookup {
         /// Name of one of its projections; empty for the whole.
         projection: String,
     },
+    /// Objects of a kind that policies take as parameters, answered with the list of them.
+    Parameters {
+        /// `apiVersion` of the objects.
+        api_version: String,
+        /// Their kind.
+        kind: String,
+        /// The namespace in which they are looked for, if the kind has one.
+        namespace: Option<String>,
+        /// The name of the only one; every one where it is `None`.
+        name: Option<String>,
+    },
     /// What a registry knows of an image, answered with the object that the field's policies expect
     /// (`image`, `resolvedImage`, `registry`, `repository`, `identifier`, `manifest`, `configData`).
     Image {
@@ -101,6 +112,10 @@ impl Lookup {
                 format!("objects `{api_version}/{kind}` called `{place}/{name}`")
             }
             Self::Global { name, .. } => format!("global context entry `{name}`"),
+            Self::Parameters { api_version, kind, name: Some(name), .. } => {
+                format!("`{api_version}` {kind} `{name}`")
+            }
+            Self::Parameters { api_version, kind, .. } => format!("objects `{api_version}` {kind}"),
             Self::Image { reference } => format!("image `{reference}`"),
         }
     }
@@ -139,6 +154,28 @@ pub struct Environment {
     pub answers: HashMap<Lookup, Answer>,
     /// What lookups mean when they have no answer: `Needs` (false), or an error of the rule (true).
     pub offline: bool,
+    /// Objects that stand in for a cluster's where policies take parameters; `None` where there is a
+    /// cluster to ask.
+    pub parameters: Option<Value>,
+}
+
+impl Environment {
+    /// The parameters that a lookup asks for, of those that stand in for a cluster's.
+    pub(crate) fn parameters_for(&self, lookup: &Lookup) -> Option<Value> {
+        let Lookup::Parameters { api_version, kind, namespace, name } = lookup else { return None };
+        let all = self.parameters.as_ref()?.as_array()?;
+        let text = |object: &Value, pointer: &str| {
+            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let fits = |object: &&Value| {
+            let its_namespace = text(object, "/metadata/namespace");
+            text(object, "/apiVersion") == *api_version
+                && text(object, "/kind") == *kind
+                && (its_namespace.is_empty() || namespace.as_ref() == Some(&its_namespace))
+                && name.as_ref().is_none_or(|name| text(object, "/metadata/name") == *name)
+        };
+        Some(all.iter().filter(fits).cloned().collect())
+    }
 }
 
 impl Environment {
@@ -153,6 +190,7 @@ impl Environment {
             foreach_variables: HashMap::new(),
             answers: HashMap::new(),
             offline: false,
+            parameters: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Judgement of one request by one rule.
 
+mod expressions;
+mod functions;
 pub(crate) mod mutate;
 mod validate;
 
@@ -150,9 +152,13 @@ fn exempted(
         let scope = Scope::root(judgement, empty, None, &merged);
         match exception.conditions().evaluate(&scope) {
             Ok(outcome) if outcome.holds => {
+                if expressions::preconditions(exception.cel_conditions(), None, &scope).is_some() {
+                    continue;
+                }
                 let message = format!("exempted by exception `{}`", exception.qualified_name());
+                let status = if exception.passes() { Status::Pass } else { Status::Skip };
                 let exception = Arc::from(exception.qualified_name());
-                return Some((Said::new(Status::Skip, message), exception));
+                return Some((Said::new(status, message), exception));
             }
             // INVARIANT: an exception that cannot be judged exempts nothing.
             Ok(_) | Err(_) => {}
@@ -172,14 +178,12 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
             return Some(Said::new(Status::NotSupported, message));
         }
     };
-    if rule.has_cel_preconditions {
-        let message = "`celPreconditions` are not evaluated by this version";
-        return Some(Said::new(Status::NotSupported, message));
-    }
     let said = judge_once(judgement, at, validation, empty)?;
     let existing = judgement.request.operation == Operation::Update
         && said.status == Status::Fail
         && rule.allow_existing_violations
+        // Expressions see the old object and have their own say.
+        && validation.expressions().is_none()
         && at.mode(judgement.request) == Mode::Enforce;
     if existing && violates_already(judgement, at, validation, empty) {
         let message = "the object broke this rule before the request";
@@ -236,7 +240,16 @@ fn in_scope<T>(
             }
             Err(Said::new(Status::Skip, message))
         }
-        Ok(_) => Ok(work(&scope)),
+        Ok(_) => {
+            let own = match &rule.action {
+                Action::Validate(validation) => validation.expressions(),
+                Action::Mutate(_) | Action::NotSupported(_) => None,
+            };
+            match expressions::preconditions(&rule.cel_preconditions, own, &scope) {
+                Some(said) => Err(said),
+                None => Ok(work(&scope)),
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod parser;
 
 pub(crate) use ast::Ast;
 pub(crate) use data::{Data, Document, json_text, same, type_name};
+pub(crate) use functions::hexadecimal;
 pub(crate) use interpreter::Interpreter;
 
 /// Longest expression that is read, in bytes.

@@ -6,6 +6,7 @@
 //! changed its object. Nothing here reads a clock, a file or a network: what a policy must look up
 //! comes back as [`Evaluation::Needs`].
 
+mod api_path;
 mod condition;
 mod context;
 mod defaulting;
@@ -24,7 +25,6 @@ mod mutation;
 mod patch;
 mod pattern;
 mod policy;
-mod quantity;
 mod references;
 mod request;
 mod response;

@@ -1,8 +1,11 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
 mod autogen;
+pub(crate) mod expressions;
+pub(crate) mod functions;
 mod mutation;
 mod parse;
+mod validating;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -20,12 +23,17 @@ pub(crate) use mutation::{Change, Loop, Mutate, Operations, Patch, Target as Mut
 pub(crate) use parse::mentions_roles;
 pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 
-/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
+/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy, `policies.kyverno.io`
+/// ValidatingPolicy or NamespacedValidatingPolicy) and compiles its expressions.
 ///
 /// # Errors
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
 pub fn parse(document: &Value) -> Result<Policy, ParseError> {
-    parse::policy(document)
+    if validating::is_policy(document) {
+        validating::policy(document)
+    } else {
+        parse::policy(document)
+    }
 }
 
 /// The rules that are derived from a policy's rules for pods, as they would be written out.
@@ -41,12 +49,13 @@ pub fn derived_rules(document: &Value) -> Vec<Value> {
 
 /// Whether a document is of a kind that [`parse`] reads.
 pub fn is_policy(document: &Value) -> bool {
-    parse::is_policy(document)
+    parse::is_policy(document) || validating::is_policy(document)
 }
 
 /// One policy.
 #[derive(Debug)]
 pub struct Policy {
+    pub(crate) kind: &'static str,
     pub(crate) name: Arc<str>,
     pub(crate) namespace: Option<Arc<str>>,
     uid: Option<String>,
@@ -93,7 +102,6 @@ pub(crate) struct ModeOverride {
 
 /// One rule, written or derived from a rule for pods.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) kind: RuleKind,
@@ -110,8 +118,7 @@ pub(crate) struct Rule {
     pub(crate) derived: bool,
     /// Whether it must know the roles of the user.
     pub(crate) asks_roles: bool,
-    /// Whether its CEL preconditions cannot be judged yet.
-    pub(crate) has_cel_preconditions: bool,
+    pub(crate) cel_preconditions: Vec<expressions::Precondition>,
 }
 
 /// What a rule does.
@@ -124,6 +131,16 @@ pub(crate) enum Action {
 }
 
 impl Policy {
+    /// Its kind, as in `ClusterPolicy`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether it is of a kind that is CEL throughout.
+    pub(crate) fn is_cel(&self) -> bool {
+        matches!(self.kind, "ValidatingPolicy" | "NamespacedValidatingPolicy")
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

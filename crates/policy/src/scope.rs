@@ -59,6 +59,7 @@ impl<'r> Judgement<'r> {
             Lookup::ConfigMap { namespace, .. } | Lookup::Objects { namespace, .. } => {
                 namespace == home
             }
+            Lookup::Parameters { namespace, .. } => namespace.as_deref() == Some(home),
             Lookup::ApiCall { url_path, .. } => is_within(url_path, home),
             Lookup::Service { .. } => false,
             Lookup::Global { .. } | Lookup::Image { .. } => true,
@@ -285,6 +286,28 @@ impl<'s> Scope<'s> {
 
     pub(crate) fn judgement(&self) -> &'s Judgement<'s> {
         self.judgement
+    }
+
+    /// `request` without its objects and without what is empty, as the API server shows it to CEL,
+    /// with values of the caller laid over it.
+    pub(crate) fn request_without_objects(&self) -> Value {
+        let mut made = self.judgement.small().clone();
+        if let Some(members) = made.as_object_mut() {
+            for ours in ["roles", "clusterRoles"] {
+                members.remove(ours);
+            }
+            members.insert(
+                "requestResource".to_owned(),
+                members.get("resource").cloned().unwrap_or_default(),
+            );
+            members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+        }
+        for overlay in [&self.judgement.given, self.rule_given] {
+            if let Some(value) = overlay.get("request") {
+                lay_over(&mut made, value);
+            }
+        }
+        made
     }
 
     /// A value that the caller gives for a name.

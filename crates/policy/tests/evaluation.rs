@@ -393,11 +393,11 @@ fn apply_one_ends_at_the_first_decision() {
 
 #[test]
 fn what_is_not_evaluated_is_never_a_pass() {
-    let mut rules = rule(pods(), json!({"cel": {"expressions": []}}));
+    let mut rules = rule(pods(), json!({"manifests": {}}));
     let (status, message) = judge(&policy("p", rules.clone()), &Request::create(pod())).unwrap();
     assert_eq!(
         (status, message.as_str()),
-        (Status::NotSupported, "`validate.cel` is not evaluated by this version")
+        (Status::NotSupported, "`validate.manifests` is not evaluated by this version")
     );
     rules[0].as_object_mut().unwrap().remove("validate");
     for (kind, body, refuses) in [("generate", json!({}), false), ("verifyImages", json!([]), true)]

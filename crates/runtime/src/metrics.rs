@@ -158,6 +158,7 @@ impl Metrics {
             Lookup::Service { .. } => "service",
             Lookup::Global { .. } => "global",
             Lookup::Objects { .. } => "objects",
+            Lookup::Parameters { .. } => "parameters",
             Lookup::Image { .. } => "image",
         };
         let outcome = if found { "found" } else { "error" };

@@ -4,7 +4,7 @@
 mod patched;
 mod selector;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
+use crate::offline::context;
 use crate::offline::files::{self, Found};
 use crate::offline::judge::{Circumstances, Defaults, Judge, Judged};
 use crate::offline::policies::{self, Loaded};
@@ -252,6 +253,11 @@ impl Bench {
             }
         }
         let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
+        let parameters = load_objects(&resolve(folder, &test.param_resources), tell);
+        let answers = match &test.context {
+            Some(path) => context::load(&folder.join(path))?,
+            None => HashMap::new(),
+        };
         let resources = load_resources(&resolve(folder, &test.resources), tell);
         let existing = load_resources(&resolve(folder, &test.target_resources), tell);
         let known = existing.iter().chain(&resources).map(|each| each.object.clone()).collect();
@@ -261,6 +267,8 @@ impl Bench {
             user,
             existing: Some(known),
             defaults: Defaults::AsWritten,
+            parameters,
+            answers,
             now,
         };
         let (mut judge, _) = Judge::new(own, circumstances);
@@ -420,24 +428,30 @@ fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {
 fn load_resources(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Resource> {
     let mut seen = HashSet::new();
     let mut resources = Vec::new();
-    let mut keep = |mut object: Value| {
+    for mut object in load_objects(paths, tell) {
         scope::put_into_namespace(&mut object);
         let identity = Identity::of(&object);
         if seen.insert(identity.clone()) {
             resources.push(Resource { identity, object });
         }
-    };
+    }
+    resources
+}
+
+/// The objects of some files, as they are written.
+fn load_objects(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Value> {
+    let mut objects = Vec::new();
     for path in paths {
         let found = files::find(std::slice::from_ref(path), files::is_manifest);
         for file in found.map_err(&mut *tell).unwrap_or_default() {
             let Ok(documents) = files::open(&file.path).map_err(&mut *tell) else { continue };
             for document in documents {
                 match document {
-                    Ok(document) => keep(document.value),
+                    Ok(document) => objects.push(document.value),
                     Err(error) => tell(error.into()),
                 }
             }
         }
     }
-    resources
+    objects
 }

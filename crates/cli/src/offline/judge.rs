@@ -1,11 +1,11 @@
 //! Judges one object after another with the same policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Duplicate, Environment, Evaluation, Lookup, Mutation, Operation, Policy, PolicyException,
-    PolicySet, Request, RuleResponse, TargetMutation, UserInfo, default_object,
+    Answer, Duplicate, Environment, Evaluation, Lookup, Mutation, Operation, Policy,
+    PolicyException, PolicySet, Request, RuleResponse, TargetMutation, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
 
@@ -29,6 +29,10 @@ pub struct Circumstances {
     pub existing: Option<Vec<Value>>,
     /// Whether objects get the API server's defaults first.
     pub defaults: Defaults,
+    /// Objects that policies may take as parameters.
+    pub parameters: Vec<Value>,
+    /// What lookups find.
+    pub answers: HashMap<Lookup, Answer>,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -53,6 +57,8 @@ pub struct Judge {
     existing: Option<Vec<Value>>,
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    parameters: Value,
+    answers: HashMap<Lookup, Answer>,
     now: Timestamp,
 }
 
@@ -83,12 +89,33 @@ impl Judge {
     /// A judge with policies and what stands in for a cluster; also names the policies that could
     /// not be taken in because another has their name.
     pub fn new(policies: Vec<Policy>, circumstances: Circumstances) -> (Self, Vec<Duplicate>) {
-        let Circumstances { values, exceptions, user, existing, defaults, now } = circumstances;
+        let Circumstances {
+            values,
+            exceptions,
+            user,
+            existing,
+            defaults,
+            parameters,
+            answers,
+            now,
+        } = circumstances;
+        let parameters = Value::Array(parameters);
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        let judge =
-            Self { set, values, by_rule, by_element, user, existing, defaults, namespaces, now };
+        let judge = Self {
+            set,
+            values,
+            by_rule,
+            by_element,
+            user,
+            existing,
+            defaults,
+            namespaces,
+            parameters,
+            answers,
+            now,
+        };
         (judge, duplicates)
     }
 
@@ -213,6 +240,8 @@ impl Judge {
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
         environment.offline = self.existing.is_none();
+        environment.answers.clone_from(&self.answers);
+        environment.parameters = Some(self.parameters.clone());
         for _ in 0..MAX_ROUNDS {
             match work(&request, &environment) {
                 Evaluation::Done(done) => return Some(done),

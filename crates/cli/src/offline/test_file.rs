@@ -36,8 +36,11 @@ pub struct TestFile {
     pub results: Vec<Expected>,
     /// Files and folders of existing objects that rules may change.
     pub target_resources: Vec<String>,
-    param_resources: Vec<String>,
-    context: Option<String>,
+    /// A file of what CEL policies' lookups find.
+    pub context: Option<String>,
+    /// Files of objects that policies take as parameters.
+    pub param_resources: Vec<String>,
+
     cluster_resources: Vec<String>,
     api_call_responses: Vec<Value>,
     global_context_entries: Vec<Value>,
@@ -82,10 +85,12 @@ pub struct Expected {
     generated_resource: Option<String>,
     generated_resources: Option<Value>,
     clone_source_resource: Option<String>,
+    /// Whether the policy is a ValidatingPolicy.
+    pub is_validating_policy: Option<bool>,
+    /// Whether the policy is a NamespacedValidatingPolicy.
+    pub is_namespaced_validating_policy: Option<bool>,
     is_validating_admission_policy: Option<bool>,
     is_mutating_admission_policy: Option<bool>,
-    is_validating_policy: Option<bool>,
-    is_namespaced_validating_policy: Option<bool>,
     is_mutating_policy: Option<bool>,
     is_namespaced_mutating_policy: Option<bool>,
     is_image_validating_policy: Option<bool>,
@@ -174,9 +179,7 @@ impl TestFile {
     /// What the whole test uses that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
         let used = [
-            (self.context.is_some(), "context (CEL)"),
             (!self.cluster_resources.is_empty(), "clusterResources"),
-            (!self.param_resources.is_empty(), "paramResources"),
             (!self.api_call_responses.is_empty(), "apiCallResponses"),
             (!self.global_context_entries.is_empty(), "globalContextEntries"),
             (self.json_payload.is_some() || !self.json_payloads.is_empty(), "jsonPayload"),
@@ -220,8 +223,6 @@ impl Expected {
         let flags = [
             self.is_validating_admission_policy,
             self.is_mutating_admission_policy,
-            self.is_validating_policy,
-            self.is_namespaced_validating_policy,
             self.is_mutating_policy,
             self.is_namespaced_mutating_policy,
             self.is_image_validating_policy,

@@ -70,10 +70,10 @@ pub(crate) fn rule(
     }
     let outcome = match exempted(judgement, target, at, empty) {
         Some((said, _)) => Err(said),
-        None => supported(at).and_then(|()| {
+        None => {
             let work = |scope: &Scope<'_>| change(&mutate.change, scope, Subject::Request(object));
             in_scope(judgement, at, empty, work).and_then(|outcome| outcome)
-        }),
+        }
     };
     let (said, object) = told(outcome);
     Some((dress(said, request, target, at), object))
@@ -122,7 +122,7 @@ pub(crate) fn existing(
         }
         made
     };
-    let made = supported(at).and_then(|()| in_scope(judgement, at, empty, work));
+    let made = in_scope(judgement, at, empty, work);
     made.unwrap_or_else(|said| vec![alone(said)])
 }
 
@@ -131,14 +131,6 @@ fn mutate_of<'p>(at: &RuleAt<'p>) -> Option<&'p Mutate> {
         Action::Mutate(mutate) => Some(mutate),
         _ => None,
     }
-}
-
-fn supported(at: &RuleAt<'_>) -> Result<(), Said> {
-    if at.rule.has_cel_preconditions {
-        let message = "`celPreconditions` are not evaluated by this version";
-        return Err(Said::new(Status::NotSupported, message));
-    }
-    Ok(())
 }
 
 /// What a rule says of what it did.

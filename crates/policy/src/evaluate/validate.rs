@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::Said;
+use super::{Said, expressions};
 use crate::jmespath::{Data, Failure};
 use crate::pattern::{Pattern, Verdict};
 use crate::policy::{Assertion, ForEach, PatternSource, Validation};
@@ -50,6 +50,7 @@ impl Ground<'_> {
                 self.on_object(|value| self.any_pattern(sources, value))
             }
             Assertion::ForEach(loops) => Some(self.for_each(loops)),
+            Assertion::Cel(own) => Some(expressions::judge(self.rule, own, self.scope)),
         }
     }
 

@@ -9,6 +9,7 @@ mod text;
 mod time;
 
 use super::{Data, Failure, Interpreter};
+pub(crate) use encoding::hexadecimal;
 
 /// What is run: arguments are already of the types that the table asks for.
 type Run = for<'a> fn(&Interpreter, Vec<Data<'a>>) -> Result<Data<'a>, Failure>;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::autogen;
+use super::expressions::{self, Expressions};
 use super::mutation;
-use super::validation::{self, Validation};
+use super::validation::{self, Assertion, Validation};
 use super::{Action, MatchCondition, ModeOverride, Policy, Rule, Settings};
 use crate::context;
 use crate::error::ParseError;
@@ -119,6 +120,7 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
         .filter(|controllers| !controllers.eq_ignore_ascii_case("none"))
         .cloned();
     Ok(Policy {
+        kind: if namespace.is_some() { "Policy" } else { "ClusterPolicy" },
         name,
         namespace,
         uid: metadata.text("uid")?.map(str::to_owned),
@@ -166,6 +168,7 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     if let Some(fields) = newer {
         for (path, item) in fields.list("matchConditions")? {
             let inner = Fields::new(item, &path, &["name", "expression"])?;
+            expressions::check_match_condition(&inner)?;
             match_conditions.push(MatchCondition {
                 name: inner.required_text("name")?.to_owned(),
                 expression: inner.required_text("expression")?.to_owned(),
@@ -283,6 +286,7 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
     };
     let in_filters =
         selection.names_roles() || exclusion.as_ref().is_some_and(Selection::names_roles);
+    let (cel_preconditions, cel) = expressions::parse(&fields)?;
     let mut made = Rule {
         name,
         asks_roles: in_filters || mentions_roles(value),
@@ -297,10 +301,10 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         overrides: Vec::new(),
         allow_existing_violations: true,
         derived,
-        has_cel_preconditions: !fields.list("celPreconditions")?.is_empty(),
+        cel_preconditions,
     };
     match *body {
-        "validate" => validate(&fields, &mut made)?,
+        "validate" => validate(&fields, cel, &mut made)?,
         "mutate" => {
             made.kind = RuleKind::Mutate;
             made.action = Action::Mutate(Box::new(mutation::mutate(&fields)?));
@@ -332,7 +336,11 @@ pub(crate) fn mentions_roles(value: &Value) -> bool {
     }
 }
 
-fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError> {
+fn validate(
+    rule_fields: &Fields<'_>,
+    cel: Option<Expressions>,
+    made: &mut Rule,
+) -> Result<(), ParseError> {
     let path = rule_fields.path("validate");
     let value = rule_fields.get("validate").unwrap_or(&Value::Null);
     let fields = Fields::new(value, &path, &VALIDATE_FIELDS)?;
@@ -341,7 +349,6 @@ fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError>
     made.overrides = overrides(&fields, "failureActionOverrides")?;
     made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
     for (name, what) in [
-        ("cel", "validate.cel"),
         ("podSecurity", "validate.podSecurity"),
         ("assert", "validate.assert"),
         ("manifests", "validate.manifests"),
@@ -351,7 +358,11 @@ fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError>
             return Ok(());
         }
     }
-    let assertion = validation::assertion(&fields, 0)?.ok_or_else(|| {
+    let own = validation::assertion(&fields, 0)?;
+    if let (Some(_), Some(_)) = (&own, &cel) {
+        return Err(fields.error("cel", "cannot stand beside another demand"));
+    }
+    let assertion = cel.map(Assertion::Cel).or(own).ok_or_else(|| {
         ParseError::new(
             &path,
             "needs one of `pattern`, `anyPattern`, `deny`, `foreach`, `podSecurity`, `cel`, \

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::expressions::Expressions;
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
 use crate::error::ParseError;
@@ -21,6 +22,16 @@ pub(crate) struct Validation {
     pub(crate) assertion: Assertion,
 }
 
+impl Validation {
+    /// What it asks in CEL, where it does.
+    pub(crate) fn expressions(&self) -> Option<&Expressions> {
+        match &self.assertion {
+            Assertion::Cel(own) => Some(own),
+            _ => None,
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Assertion {
@@ -28,6 +39,7 @@ pub(crate) enum Assertion {
     Pattern(PatternSource),
     AnyPattern(Vec<PatternSource>),
     ForEach(Vec<ForEach>),
+    Cel(Expressions),
 }
 
 /// A pattern, compiled where it has no variables.

@@ -7,7 +7,7 @@ use crate::kinds::{BUILT_IN, guessed_resource};
 use crate::policy::{Action, MatchCondition, Policy, Rule};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation};
 use crate::response::{FailurePolicy, RuleKind};
-use crate::selection::{Filter, KindSelector};
+use crate::selection::{Filter, KindSelector, ResourceSelector};
 use crate::set::{PolicySet, Work, speaks_in};
 
 /// The kinds that a cluster serves; begins with the built-in ones, grows by discovery.
@@ -271,7 +271,9 @@ impl WebhookScope {
                 } else {
                     &filter.operations
                 };
-                for key in filter.kinds.iter().flat_map(|selector| keys(selector, kinds)) {
+                let named = filter.resources.iter().flat_map(resource_keys);
+                let keys = filter.kinds.iter().flat_map(|selector| keys(selector, kinds));
+                for key in keys.chain(named) {
                     merged.entry(key).or_default().extend(operations);
                 }
             }
@@ -297,6 +299,23 @@ impl WebhookScope {
             known.extend(filter.namespaces.iter().map(|glob| glob.as_str().to_owned()));
         }
     }
+}
+
+/// What to register for a rule of constraints: what it names.
+fn resource_keys(selector: &ResourceSelector) -> Vec<(String, String, String)> {
+    let mut keys = Vec::new();
+    for group in &selector.groups {
+        for version in &selector.versions {
+            for (resource, subresource) in &selector.resources {
+                let named = match subresource.as_str() {
+                    "" => resource.as_str().to_owned(),
+                    subresource => format!("{}/{subresource}", resource.as_str()),
+                };
+                keys.push((group.as_str().to_owned(), version.as_str().to_owned(), named));
+            }
+        }
+    }
+    keys
 }
 
 /// What to register for a selector; a pod's ephemeral containers come with the pod.

@@ -60,6 +60,49 @@ impl ApiServer {
         serde_json::to_value(found).map_err(|error| error.to_string())
     }
 
+    /// Objects of a kind: the named one, or all in the namespace, as a list.
+    async fn objects(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Answer {
+        let root = if api_version.contains('/') { "apis" } else { "api" };
+        let served = self.call("GET", &format!("/{root}/{api_version}"), None).await?;
+        let text = |resource: &Value, key: &str| {
+            resource.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let resources = served.get("resources").and_then(Value::as_array);
+        let resource = resources
+            .into_iter()
+            .flatten()
+            .find(|resource| {
+                text(resource, "kind") == kind && !text(resource, "name").contains('/')
+            })
+            .ok_or_else(|| format!("the cluster serves no `{api_version}` {kind}"))?;
+        let namespaced = resource.get("namespaced").and_then(Value::as_bool).unwrap_or_default();
+        let within = match (namespaced, namespace) {
+            (true, Some(namespace)) => format!("/namespaces/{namespace}"),
+            (true, None) => return Err(format!("{kind} needs a namespace to be looked for in")),
+            (false, _) => String::new(),
+        };
+        let plural = text(resource, "name");
+        let path = format!("/{root}/{api_version}{within}/{plural}");
+        if let Some(name) = name {
+            let found = self.call("GET", &format!("{path}/{name}"), None).await?;
+            return Ok(Value::Array(vec![found]));
+        }
+        let mut list = self.call("GET", &path, None).await?;
+        let mut items = list.get_mut("items").map(Value::take).unwrap_or_default();
+        // Items of a list do not say what they are.
+        for item in items.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            item.insert("apiVersion".to_owned(), Value::from(api_version));
+            item.insert("kind".to_owned(), Value::from(kind));
+        }
+        Ok(items)
+    }
+
     async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         let failed = |error: String| format!("{method} `{path}`: {error}");
         if !path.starts_with('/') {
@@ -123,6 +166,9 @@ impl ApiServer {
                 self.services.call(&Call { method, url, body, ca_bundle, headers }).await
             }
             Lookup::Global { name, projection } => self.global(name, projection).await,
+            Lookup::Parameters { api_version, kind, namespace, name } => {
+                self.objects(api_version, kind, namespace.as_deref(), name.as_deref()).await
+            }
             Lookup::Objects { .. } => {
                 Err(format!("{}: not looked up by this version", lookup.describe()))
             }

@@ -2,6 +2,7 @@
 
 mod sink;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -86,8 +87,17 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let circumstances =
-        Circumstances { values, exceptions, user, existing: None, defaults, now: Timestamp::now() };
+    let (parameters, answers, now) = (Vec::new(), HashMap::new(), Timestamp::now());
+    let circumstances = Circumstances {
+        values,
+        exceptions,
+        user,
+        existing: None,
+        defaults,
+        parameters,
+        answers,
+        now,
+    };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));

@@ -65,7 +65,7 @@ fn document<'d>(interpreter: &Interpreter, data: &'d Data<'_>) -> Result<&'d str
     Ok(text)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -6,7 +6,7 @@ use super::super::data::number;
 use super::super::{Data, Failure, Interpreter};
 use super::{Function, Kinds, fixed, number_of, take, whole_of};
 use crate::duration::Duration;
-use crate::quantity::Quantity;
+use proofstream_cel::Quantity;
 
 const OPERAND: Kinds = Kinds::TEXT.or(Kinds::NUMBER);
 
