@@ -3,8 +3,10 @@
 pub mod expectation;
 pub mod files;
 pub mod judge;
+pub mod pod_security;
 pub mod policies;
 pub mod report;
 pub mod scope;
+pub mod stubs;
 pub mod test_file;
 pub mod values;

@@ -107,23 +107,47 @@ fn exempted(
     let covering = at
         .exceptions
         .iter()
+        .filter(|exception| !exception.is_partial_for(at.rule))
         .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target));
     for exception in covering {
-        if judgement.environment.trigger == Trigger::Background && !exception.is_background() {
-            continue;
-        }
-        let merged = OnceCell::new();
-        let scope = Scope::root(judgement, empty, None, &merged);
-        match exception.conditions().evaluate(&scope) {
-            Ok(outcome) if outcome.holds => {
-                let message = format!("exempted by exception `{}`", exception.qualified_name());
-                return Some(Said::new(Status::Skip, message));
-            }
-            // INVARIANT: an exception that cannot be judged exempts nothing.
-            Ok(_) | Err(_) => {}
+        if covers(exception, judgement, empty) {
+            let message = format!("exempted by exception `{}`", exception.qualified_name());
+            return Some(Said::new(Status::Skip, message));
         }
     }
     None
+}
+
+/// Whether an exception to a request that it fits holds here and now.
+fn covers(
+    exception: &PolicyException,
+    judgement: &Judgement<'_>,
+    empty: &Map<String, Value>,
+) -> bool {
+    let environment = judgement.environment;
+    if exception.is_expired(environment.now)
+        || (environment.trigger == Trigger::Background && !exception.is_background())
+    {
+        return false;
+    }
+    let merged = OnceCell::new();
+    let scope = Scope::root(judgement, empty, None, &merged);
+    // INVARIANT: an exception that cannot be judged exempts nothing.
+    exception.conditions().evaluate(&scope).is_ok_and(|outcome| outcome.holds)
+}
+
+/// Exceptions that cover the request and excuse some controls of a `podSecurity` rule.
+pub(crate) fn partial_exceptions<'p>(
+    judgement: &Judgement<'_>,
+    at: &RuleAt<'p>,
+) -> Vec<&'p PolicyException> {
+    let target = Target::new(judgement.request);
+    at.exceptions
+        .iter()
+        .filter(|exception| exception.is_partial_for(at.rule))
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(&target))
+        .filter(|exception| covers(exception, judgement, &Map::new()))
+        .collect()
 }
 
 fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>) -> Option<Said> {
@@ -157,8 +181,7 @@ fn judge_once(
     validation: &Validation,
     empty: &Map<String, Value>,
 ) -> Option<Said> {
-    let judged =
-        in_scope(judgement, at, empty, |scope| validate::judge(&at.rule.name, validation, scope));
+    let judged = in_scope(judgement, at, empty, |scope| validate::judge(at, validation, scope));
     judged.unwrap_or_else(Some)
 }
 

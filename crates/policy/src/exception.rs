@@ -1,11 +1,15 @@
 //! `PolicyException` (`kyverno.io/v2`): requests that a rule is not held against.
 
+mod expiry;
+
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::condition::Conditions;
 use crate::error::ParseError;
 use crate::fields::Fields;
-use crate::policy::Policy;
+use crate::pod_security::Exclusion;
+use crate::policy::{Policy, Rule};
 use crate::selection::{Selection, Target};
 use crate::wildcard::Wildcard;
 
@@ -17,6 +21,8 @@ pub struct PolicyException {
     exempted: Vec<Exempted>,
     selection: Selection,
     conditions: Conditions,
+    pod_security: Vec<Exclusion>,
+    expires: Option<Timestamp>,
     background: bool,
 }
 
@@ -41,7 +47,17 @@ impl PolicyException {
         let metadata = top.get("metadata").ok_or_else(|| top.error("metadata", "is required"))?;
         let metadata = Fields::open(metadata, "metadata")?;
         let spec = top.get("spec").ok_or_else(|| top.error("spec", "is required"))?;
-        let known = ["background", "match", "conditions", "exceptions", "podSecurity"];
+        let known = [
+            "background",
+            "match",
+            "conditions",
+            "exceptions",
+            "podSecurity",
+            "expiresAt",
+            "description",
+            "properties",
+            "reportResult",
+        ];
         let spec = Fields::new(spec, "spec", &known)?;
         let matched = spec.get("match").ok_or_else(|| spec.error("match", "is required"))?;
         let selection = Selection::parse(matched, "spec.match")?
@@ -64,15 +80,14 @@ impl PolicyException {
             Some(conditions) => Conditions::parse(conditions, "spec.conditions")?,
             None => Conditions::default(),
         };
-        if !spec.list("podSecurity")?.is_empty() {
-            return Err(spec.error("podSecurity", "is not evaluated by this version"));
-        }
         Ok(Self {
             name: metadata.required_text("name")?.to_owned(),
             namespace: metadata.text("namespace")?.unwrap_or("default").to_owned(),
             exempted,
             selection,
             conditions,
+            pod_security: Exclusion::parse_list(&spec, "podSecurity")?,
+            expires: expiry::read(&metadata, &spec)?,
             background: spec.flag("background")?.unwrap_or(true),
         })
     }
@@ -91,6 +106,26 @@ impl PolicyException {
 
     pub(crate) fn is_background(&self) -> bool {
         self.background
+    }
+
+    /// Whether it has run out.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// When it runs out.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// Whether it excuses some controls of a rule rather than the whole rule.
+    pub(crate) fn is_partial_for(&self, rule: &Rule) -> bool {
+        !self.pod_security.is_empty() && rule.action.is_pod_security()
+    }
+
+    /// The controls that it excuses, where it does not excuse the whole of a `podSecurity` rule.
+    pub(crate) fn pod_security(&self) -> &[Exclusion] {
+        &self.pod_security
     }
 
     pub(crate) fn conditions(&self) -> &Conditions {

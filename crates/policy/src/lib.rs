@@ -5,6 +5,7 @@
 //! [`PolicySet::evaluate`] judges one [`Request`] in an [`Environment`]. Nothing here reads a clock, a
 //! file or a network: what a policy must look up comes back as [`Evaluation::Needs`].
 
+mod assertion;
 mod condition;
 mod context;
 mod defaulting;
@@ -18,6 +19,7 @@ mod image;
 mod jmespath;
 mod kinds;
 mod pattern;
+pub mod pod_security;
 mod policy;
 mod quantity;
 mod references;
@@ -34,6 +36,7 @@ pub use defaulting::default_object;
 pub use environment::{Answer, Environment, Lookup, Trigger};
 pub use error::ParseError;
 pub use exception::PolicyException;
+pub use jmespath::query;
 pub use policy::{MatchCondition, Policy, is_policy, parse};
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};

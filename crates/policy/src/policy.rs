@@ -15,7 +15,7 @@ use crate::error::ParseError;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
-pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
+pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Validation};
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
 ///
@@ -103,6 +103,13 @@ pub(crate) enum Action {
     Validate(Box<Validation>),
     /// Something that is not done yet, in words.
     NotSupported(&'static str),
+}
+
+impl Action {
+    pub(crate) fn is_pod_security(&self) -> bool {
+        matches!(self, Self::Validate(validation)
+            if matches!(validation.assertion, Assertion::PodSecurity(_)))
+    }
 }
 
 impl Policy {

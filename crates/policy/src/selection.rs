@@ -125,11 +125,15 @@ impl Selection {
         }
     }
 
-    /// Whether a `match` fits. Filters on users do not narrow it where no user is known.
+    /// Whether a `match` fits. Filters on users do not narrow it where no user is known; one that names
+    /// users alone says nothing then, and fits nothing.
     pub(crate) fn includes(&self, target: &Target<'_>) -> bool {
         let fits = |filter: &Filter| {
             filter.fits_object(target)
-                && target.request.user.as_ref().is_none_or(|user| filter.fits_user(user))
+                && match &target.request.user {
+                    Some(user) => filter.fits_user(user),
+                    None => filter.names_objects(),
+                }
         };
         match self {
             Self::Any(filters) => filters.iter().any(fits),
@@ -223,15 +227,18 @@ impl Filter {
     }
 
     fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        !self.names_objects() && !self.names_users()
+    }
+
+    fn names_objects(&self) -> bool {
+        !(self.kinds.is_empty()
             && self.names.is_empty()
             && self.name.is_none()
             && self.namespaces.is_empty()
             && self.annotations.is_empty()
             && self.selector.is_none()
             && self.namespace_selector.is_none()
-            && self.operations.is_empty()
-            && !self.names_users()
+            && self.operations.is_empty())
     }
 
     pub(crate) fn names_users(&self) -> bool {
@@ -271,10 +278,8 @@ impl Filter {
 
     fn fits_namespace_labels(&self, target: &Target<'_>) -> bool {
         let Some(selector) = &self.namespace_selector else { return true };
-        if target.kind() == "Namespace" {
-            return true;
-        }
-        selector.matches(&target.request.namespace_labels.as_ref())
+        // A namespace is in no namespace.
+        target.kind() != "Namespace" && selector.matches(&target.request.namespace_labels.as_ref())
     }
 
     fn fits_user(&self, user: &UserInfo) -> bool {

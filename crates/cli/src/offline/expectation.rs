@@ -16,12 +16,16 @@ use crate::offline::files::{self, Found};
 use crate::offline::judge::{Circumstances, Defaults, Judge};
 use crate::offline::policies::{self, Loaded};
 use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
 use selector::{Identity, Selector, policy_matches, rule_matches};
 
 /// The reason given where a test expects something of a resource that it does not have.
 pub const NO_SUCH_RESOURCE: &str = "the test's resources do not contain this one";
+
+/// What an expectation needs where the files are missing that would hold its resources.
+pub const NO_RESOURCE_FILE: &str = "resource files that are not there";
 
 /// One expectation and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -199,6 +203,8 @@ impl Outcome {
 /// A test that is ready to run.
 struct Bench {
     resources: Vec<Resource>,
+    /// Whether files that the test names as its resources are not there.
+    lacks_files: bool,
     /// (policy, namespace) of the policies that can be judged with.
     policies: Vec<(String, Option<String>)>,
     /// (policy, rule, what) of rules that cannot be run.
@@ -245,15 +251,23 @@ impl Bench {
         }
         let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
         let defaults = Defaults::AsWritten;
+        let stubs = Stubs::load(
+            &test.api_call_responses,
+            &test.global_context_entries,
+            &resolve(folder, &test.cluster_resources),
+            now,
+        )?;
         let (mut judge, _) =
-            Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
-        let resources = load_resources(&resolve(folder, &test.resources), tell);
+            Judge::new(own, Circumstances { values, exceptions, user, defaults, stubs, now });
+        let resource_paths = resolve(folder, &test.resources);
+        let lacks_files = resource_paths.iter().any(|path| !path.exists());
+        let resources = load_resources(&resource_paths, tell);
         for resource in &resources {
             judge.notice(&resource.object);
         }
         let responses =
             resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
-        Ok(Self { resources, policies, not_supported, loaded, judge, responses })
+        Ok(Self { resources, lacks_files, policies, not_supported, loaded, judge, responses })
     }
 
     fn outcome(&self, test: &TestFile, expected: &Expected, selector: &Selector) -> Outcome {
@@ -313,6 +327,7 @@ impl Bench {
                 unsupported: None,
                 reason: response.message.clone(),
             },
+            None if !is_there && self.lacks_files => Outcome::unsupported(NO_RESOURCE_FILE),
             None if !is_there => Outcome::failed(NO_SUCH_RESOURCE),
             None => self.not_supported(expected).unwrap_or_else(|| {
                 Outcome::failed("the rule says nothing of this resource: it does not match")

@@ -10,6 +10,7 @@ use proofstream_policy::{
 use serde_json::{Map, Value};
 
 use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::values::{ByRule, Values, namespace_labels};
 
 /// Most namespaces whose labels are remembered from the objects themselves.
@@ -27,6 +28,8 @@ pub struct Circumstances {
     pub user: Option<UserInfo>,
     /// Whether objects get the API server's defaults first.
     pub defaults: Defaults,
+    /// Answers to what policies look up.
+    pub stubs: Stubs,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -50,6 +53,7 @@ pub struct Judge {
     user: Option<UserInfo>,
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    stubs: Stubs,
     now: Timestamp,
 }
 
@@ -59,11 +63,13 @@ impl Judge {
     /// A judge with policies and what stands in for a cluster; also names the policies that could
     /// not be taken in because another has their name.
     pub fn new(policies: Vec<Policy>, circumstances: Circumstances) -> (Self, Vec<Duplicate>) {
-        let Circumstances { values, exceptions, user, defaults, now } = circumstances;
+        let Circumstances { values, exceptions, user, defaults, stubs, now } = circumstances;
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        (Self { set, values, by_rule, by_element, user, defaults, namespaces, now }, duplicates)
+        let judge =
+            Self { set, values, by_rule, by_element, user, defaults, namespaces, stubs, now };
+        (judge, duplicates)
     }
 
     /// The policies, in the order of the responses' `policy_index`.
@@ -131,13 +137,13 @@ impl Judge {
         environment.variables = variables;
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
-        environment.offline = true;
+        environment.offline = self.stubs.are_none();
         for _ in 0..MAX_ROUNDS {
             match self.set.evaluate(&request, &environment) {
                 Evaluation::Done(responses) => return responses,
                 Evaluation::Needs(lookups) => {
                     for lookup in lookups {
-                        let answer = Err("there is no cluster to ask".to_owned());
+                        let answer = self.stubs.answer(&lookup);
                         environment.answers.insert(lookup, answer);
                     }
                 }

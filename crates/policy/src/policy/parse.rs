@@ -322,8 +322,6 @@ fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError>
     made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
     for (name, what) in [
         ("cel", "validate.cel"),
-        ("podSecurity", "validate.podSecurity"),
-        ("assert", "validate.assert"),
         ("manifests", "validate.manifests"),
     ] {
         if fields.get(name).is_some() {

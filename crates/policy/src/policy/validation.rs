@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
+use crate::assertion::{self, Tree};
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
 use crate::error::ParseError;
 use crate::fields::{Fields, wrong_type};
 use crate::pattern::Pattern;
+use crate::pod_security::{Exclusion, Level, Version};
 use crate::template::{Document, Template};
 
 /// Deepest nesting of loops.
@@ -28,6 +30,32 @@ pub(crate) enum Assertion {
     Pattern(PatternSource),
     AnyPattern(Vec<PatternSource>),
     ForEach(Vec<ForEach>),
+    PodSecurity(PodSecurity),
+    Assert(Tree),
+}
+
+/// The Pod Security Standards as a rule asks for them.
+#[derive(Debug)]
+pub(crate) struct PodSecurity {
+    pub(crate) level: Level,
+    pub(crate) version: Version,
+    pub(crate) exclusions: Vec<Exclusion>,
+}
+
+impl PodSecurity {
+    fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
+        let fields = Fields::new(value, path, &["level", "version", "exclude"])?;
+        let level = fields.required_text("level")?.parse();
+        let version = match fields.text("version")? {
+            None | Some("") => Ok(Version::Latest),
+            Some(text) => text.parse(),
+        };
+        Ok(Self {
+            level: level.map_err(|error| fields.error("level", error.to_string()))?,
+            version: version.map_err(|error| fields.error("version", error.to_string()))?,
+            exclusions: Exclusion::parse_list(&fields, "exclude")?,
+        })
+    }
 }
 
 /// A pattern, compiled where it has no variables.
@@ -58,12 +86,12 @@ impl PatternSource {
     }
 }
 
-/// Reads `deny`, `pattern`, `anyPattern` or `foreach` of a rule or a loop; `None` where there is none.
+/// Reads what a rule or a loop asks; `None` where it asks nothing.
 pub(super) fn assertion(
     fields: &Fields<'_>,
     depth: usize,
 ) -> Result<Option<Assertion>, ParseError> {
-    let present: Vec<&str> = ["deny", "pattern", "anyPattern", "foreach"]
+    let present: Vec<&str> = ["deny", "pattern", "anyPattern", "foreach", "podSecurity", "assert"]
         .into_iter()
         .filter(|name| fields.get(name).is_some())
         .collect();
@@ -85,6 +113,8 @@ pub(super) fn assertion(
             };
             Assertion::Deny(conditions)
         }
+        "assert" => Assertion::Assert(assertion::parse(value, &path)?),
+        "podSecurity" => Assertion::PodSecurity(PodSecurity::parse(value, &path)?),
         "pattern" => Assertion::Pattern(PatternSource::compile(value, &path)?),
         "anyPattern" => {
             let Value::Array(items) = value else { return Err(wrong_type(&path, "a list", value)) };

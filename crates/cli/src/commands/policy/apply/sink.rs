@@ -4,23 +4,26 @@ use std::io;
 
 use serde_json::json;
 
-use crate::commands::Format;
+use crate::commands::policy::ResultFormat;
 use crate::console::{Console, Paint};
+use crate::junit::{self, Case, Outcome, Suite};
 use crate::offline::report::{RuleResult, Summary, Word};
 
 /// Where results go.
 pub(super) enum Sink {
     Table { all: bool, paint: Paint, began: bool },
     Json { first: bool },
+    Junit,
 }
 
 // === impl Sink ===
 
 impl Sink {
-    pub(super) fn new(format: Format, all: bool, paint: Paint) -> Self {
+    pub(super) fn new(format: ResultFormat, all: bool, paint: Paint) -> Self {
         match format {
-            Format::Table => Self::Table { all, paint, began: false },
-            Format::Json => Self::Json { first: true },
+            ResultFormat::Table => Self::Table { all, paint, began: false },
+            ResultFormat::Json => Self::Json { first: true },
+            ResultFormat::Junit => Self::Junit,
         }
     }
 
@@ -28,6 +31,7 @@ impl Sink {
         match self {
             Self::Table { .. } => Ok(()),
             Self::Json { .. } => write!(console.out(), "{{\"results\":["),
+            Self::Junit => junit::begin(console.out()),
         }
     }
 
@@ -46,6 +50,7 @@ impl Sink {
                 }
                 Ok(())
             }
+            Self::Junit => suite(place, results).write(console.out()),
             Self::Table { all, paint, began } => {
                 let shown: Vec<_> = results
                     .iter()
@@ -74,6 +79,7 @@ impl Sink {
                 let out = console.out();
                 writeln!(out, "\n],\"patched\":[],\"generated\":[],\"summary\":{summary}}}")
             }
+            Self::Junit => junit::end(console.out()),
             Self::Table { began, .. } => {
                 if *began {
                     writeln!(console.out())?;
@@ -82,6 +88,23 @@ impl Sink {
             }
         }
     }
+}
+
+/// The results for one object: a rule that does not apply was not run, one that only warns holds.
+fn suite(place: &str, results: &[RuleResult]) -> Suite {
+    let named = results.first().map(|result| format!("{} ({place})", result.resource));
+    let mut suite = Suite::new(named.unwrap_or_default());
+    for result in results {
+        let message = || result.message.clone();
+        let outcome = match result.result {
+            Word::Pass | Word::Warn => Outcome::Passed,
+            Word::Fail => Outcome::Failed(message()),
+            Word::Error => Outcome::Error(message()),
+            Word::Skip => Outcome::Skipped(message()),
+        };
+        suite.push(Case { class: result.policy.clone(), name: result.rule.clone(), outcome });
+    }
+    suite
 }
 
 /// One result: its word, policy and rule, and below them the message.
