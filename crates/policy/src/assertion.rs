@@ -76,7 +76,10 @@ impl Tree {
                     let path = format!("{path}.{key}");
                     Ok((Key::parse(key, &path)?, Self::compile_at(value, &path, depth + 1)?))
                 });
-                members.collect::<Result<_, _>>().map(Self::Object)
+                let mut members: Vec<(Key, Self)> = members.collect::<Result<_, _>>()?;
+                // What is bound is known to all beside it, in whatever order they are written.
+                members.sort_by_key(|(key, _)| key.binding.is_none());
+                Ok(Self::Object(members))
             }
             Value::String(text) => {
                 let key = Key::parse(text, path)?;
@@ -211,13 +214,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn each(
-        &mut self,
-        each: &Loop,
-        tree: &Tree,
-        path: &str,
-        value: &Value,
-    ) -> Result<(), Failure> {
+    fn each(&mut self, each: &Loop, tree: &Tree, path: &str, value: &Value) -> Result<(), Failure> {
         let elements: Vec<(Value, String, &Value)> = match value {
             Value::Array(items) => items
                 .iter()

@@ -1,5 +1,6 @@
 //! Judgement of one request by one rule.
 
+mod images;
 mod validate;
 
 use std::cell::OnceCell;
@@ -60,7 +61,7 @@ pub(crate) fn rule(
     }
     let said = match exempted(judgement, target, at, empty) {
         Some(said) => said,
-        None => judge(judgement, at, empty)?,
+        None => tell_expired(judge(judgement, at, empty)?, judgement, target, at),
     };
     Some(dress(said, judgement.request, target, at))
 }
@@ -104,11 +105,10 @@ fn exempted(
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
 ) -> Option<Said> {
-    let covering = at
-        .exceptions
-        .iter()
-        .filter(|exception| !exception.is_partial_for(at.rule))
-        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target));
+    let covering =
+        at.exceptions.iter().filter(|exception| !exception.is_partial_for(at.rule)).filter(
+            |exception| exception.names(at.policy, &at.rule.name) && exception.fits(target),
+        );
     for exception in covering {
         if covers(exception, judgement, empty) {
             let message = format!("exempted by exception `{}`", exception.qualified_name());
@@ -116,6 +116,26 @@ fn exempted(
         }
     }
     None
+}
+
+/// Adds to a failure which exceptions would have covered it, had they not run out.
+fn tell_expired(
+    mut said: Said,
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+) -> Said {
+    if said.status != Status::Fail {
+        return said;
+    }
+    let now = judgement.environment.now;
+    let expired = at.exceptions.iter().filter(|exception| exception.is_expired(now));
+    for exception in expired
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target))
+    {
+        said.message.push_str(&exception.expiry_in_words());
+    }
+    said
 }
 
 /// Whether an exception to a request that it fits holds here and now.
@@ -154,6 +174,10 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let rule = at.rule;
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
+        Action::VerifyImages(entries) => {
+            let said = in_scope(judgement, at, empty, |_| images::judge(entries, judgement.request));
+            return said.unwrap_or_else(Some);
+        }
         Action::NotSupported(what) => {
             let message = format!("`{what}` is not evaluated by this version");
             return Some(Said::new(Status::NotSupported, message));

@@ -113,6 +113,12 @@ impl PolicyException {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// What is told of one that has run out.
+    pub(crate) fn expiry_in_words(&self) -> String {
+        let when = self.expires.map_or_else(String::new, |expires| format!(" at {expires}"));
+        format!("; exception `{}` expired{when}", self.qualified_name())
+    }
+
     /// When it runs out.
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires

@@ -3,6 +3,7 @@
 mod autogen;
 mod parse;
 mod validation;
+mod verification;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
 pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Validation};
+pub(crate) use verification::ImageVerification;
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
 ///
@@ -101,6 +103,7 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Action {
     Validate(Box<Validation>),
+    VerifyImages(Vec<ImageVerification>),
     /// Something that is not done yet, in words.
     NotSupported(&'static str),
 }
@@ -184,6 +187,7 @@ impl Policy {
     pub fn not_supported(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().filter_map(|rule| match rule.action {
             Action::NotSupported(what) => Some((&*rule.name, what)),
+            Action::VerifyImages(_) => Some((&*rule.name, "verifyImages")),
             Action::Validate(_) => None,
         })
     }

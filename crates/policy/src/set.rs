@@ -3,6 +3,7 @@
 mod index;
 mod scope_of;
 
+use jiff::Timestamp;
 use serde_json::Map;
 
 use crate::environment::{Environment, Trigger};
@@ -67,6 +68,11 @@ impl PolicySet {
     /// The exceptions.
     pub fn exceptions(&self) -> &[PolicyException] {
         &self.exceptions
+    }
+
+    /// The exceptions that have run out, and so exempt nothing: each is worth a finding.
+    pub fn expired_exceptions(&self, now: Timestamp) -> impl Iterator<Item = &PolicyException> {
+        self.exceptions.iter().filter(move |exception| exception.is_expired(now))
     }
 
     /// Judges a request. Nothing is fetched: what is missing comes back as [`Evaluation::Needs`], and

@@ -31,7 +31,8 @@ fn rule(assert: Value) -> Value {
 }
 
 fn pod(containers: usize) -> Value {
-    let containers: Vec<Value> = (0..containers).map(|place| json!({"name": format!("c{place}")})).collect();
+    let containers: Vec<Value> =
+        (0..containers).map(|place| json!({"name": format!("c{place}")})).collect();
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": containers}})
 }
 

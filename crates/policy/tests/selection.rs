@@ -28,7 +28,8 @@ fn speaks(matched: &Value, exclude: &Value, request: &Request) -> bool {
             "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"}},
         "spec": {"rules": [rule]},
     });
-    let (set, _) = PolicySet::compile(vec![parse(&policy).unwrap_or_else(|e| panic!("{e}: {policy}"))]);
+    let (set, _) =
+        PolicySet::compile(vec![parse(&policy).unwrap_or_else(|e| panic!("{e}: {policy}"))]);
     match set.evaluate(request, &Environment::at(Timestamp::UNIX_EPOCH)) {
         Evaluation::Done(responses) => !responses.is_empty(),
         Evaluation::Needs(needs) => panic!("{needs:?}"),
@@ -127,12 +128,24 @@ fn all_that_a_filter_names_must_fit() {
         (json!({"selector": {"matchLabels": {"app": "w?b"}}}), true),
         (json!({"selector": {"matchLabels": {"team.io/*": "*"}}}), true),
         (json!({"selector": {"matchLabels": {"team.io/*": "red"}}}), false),
-        (json!({"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]}}), true),
-        (json!({"selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}}), false),
-        (json!({"selector": {"matchExpressions": [{"key": "zone", "operator": "DoesNotExist"}]}}), true),
+        (
+            json!({"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]}}),
+            true,
+        ),
+        (
+            json!({"selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}}),
+            false,
+        ),
+        (
+            json!({"selector": {"matchExpressions": [{"key": "zone", "operator": "DoesNotExist"}]}}),
+            true,
+        ),
         (json!({"selector": {}}), true),
         (json!({"namespaceSelector": {"matchLabels": {"env": "prod"}}}), true),
-        (json!({"namespaceSelector": {"matchExpressions": [{"key": "env", "operator": "In", "values": ["dev"]}]}}), false),
+        (
+            json!({"namespaceSelector": {"matchExpressions": [{"key": "env", "operator": "In", "values": ["dev"]}]}}),
+            false,
+        ),
         (json!({"operations": ["CREATE"]}), true),
         (json!({"operations": ["DELETE", "UPDATE"]}), false),
     ] {
@@ -143,7 +156,8 @@ fn all_that_a_filter_names_must_fit() {
         let older = json!({"resources": whole});
         assert_eq!(speaks(&older, &Value::Null, &request), expected, "{filter}");
         // What a filter of `exclude` fits is left out.
-        let excluded = !speaks(&resources(json!({"kinds": ["*"]})), &resources(filter.clone()), &request);
+        let excluded =
+            !speaks(&resources(json!({"kinds": ["*"]})), &resources(filter.clone()), &request);
         assert_eq!(excluded, expected, "exclude {filter}");
     }
 }
@@ -157,9 +171,16 @@ fn namespaces_are_known_by_their_own_name_and_are_in_none() {
         (json!({"kinds": ["Namespace"], "namespaces": ["shop-*"]}), true),
         (json!({"kinds": ["Namespace"], "namespaces": ["api"]}), false),
         (json!({"kinds": ["Namespace"], "selector": {"matchLabels": {"env": "prod"}}}), true),
-        (json!({"kinds": ["Namespace"], "namespaceSelector": {"matchLabels": {"env": "prod"}}}), false),
+        (
+            json!({"kinds": ["Namespace"], "namespaceSelector": {"matchLabels": {"env": "prod"}}}),
+            false,
+        ),
     ] {
-        assert_eq!(speaks(&resources(filter.clone()), &Value::Null, &namespace), expected, "{filter}");
+        assert_eq!(
+            speaks(&resources(filter.clone()), &Value::Null, &namespace),
+            expected,
+            "{filter}"
+        );
     }
 }
 
@@ -168,7 +189,11 @@ fn a_generated_name_stands_for_a_missing_one() {
     let request = Request::create(json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "job-"},
     }));
-    assert!(speaks(&resources(json!({"kinds": ["Pod"], "names": ["job-*"]})), &Value::Null, &request));
+    assert!(speaks(
+        &resources(json!({"kinds": ["Pod"], "names": ["job-*"]})),
+        &Value::Null,
+        &request
+    ));
 }
 
 #[test]
@@ -181,9 +206,7 @@ fn users_are_matched_by_subjects_roles_and_cluster_roles() {
         ..UserInfo::default()
     };
     let subject = |kind: &str, name: &str| json!({"subjects": [{"kind": kind, "name": name}]});
-    let service = |namespace: &str, name: &str| {
-        json!({"subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}]})
-    };
+    let service = |namespace: &str, name: &str| json!({"subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}]});
     for (users, expected) in [
         (subject("User", "system:serviceaccount:ci:*"), true),
         (subject("User", "alice"), false),
@@ -235,7 +258,11 @@ fn any_needs_one_filter_and_all_needs_each() {
         (json!({"any": [kind("*")]}), json!({"any": [kind("Pod"), name("web-1")]}), false),
         (json!({"any": [kind("*")]}), json!({"all": [kind("Pod"), name("web-1")]}), true),
         (json!({"any": [kind("*")]}), json!({"all": [kind("Deployment"), name("web-1")]}), false),
-        (json!({"any": [kind("*")]}), json!({"resources": {"kinds": ["Deployment"], "names": ["api"]}}), true),
+        (
+            json!({"any": [kind("*")]}),
+            json!({"resources": {"kinds": ["Deployment"], "names": ["api"]}}),
+            true,
+        ),
         (json!({"any": [kind("*")]}), json!({}), true),
     ] {
         assert_eq!(speaks(&matched, &exclude, &request), expected, "{matched} {exclude}");
@@ -247,7 +274,8 @@ fn operations_are_those_of_the_request() {
     let mut request = deployment();
     request.operation = Operation::Update;
     request.old_object.clone_from(&request.object);
-    let matched = |operations: Value| resources(json!({"kinds": ["Deployment"], "operations": operations}));
+    let matched =
+        |operations: Value| resources(json!({"kinds": ["Deployment"], "operations": operations}));
     assert!(speaks(&matched(json!(["UPDATE"])), &Value::Null, &request));
     assert!(!speaks(&matched(json!(["CREATE", "DELETE"])), &Value::Null, &request));
 }

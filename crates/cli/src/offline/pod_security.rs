@@ -72,8 +72,7 @@ impl Standard {
                     "" => field.path.clone(),
                     prefix => format!("{prefix}.{}", field.path),
                 });
-                let message =
-                    format!("violates {level}:{version}: {}", violation.describe());
+                let message = format!("violates {level}:{version}: {}", violation.describe());
                 row(check.to_owned(), Word::Fail, message, path)
             })
             .collect()

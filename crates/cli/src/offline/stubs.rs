@@ -73,7 +73,10 @@ struct ClusterResource {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ClusterResourceSpec {
-    #[expect(dead_code, reason = "definitions tell a client what it may ask; here any may be asked")]
+    #[expect(
+        dead_code,
+        reason = "definitions tell a client what it may ask; here any may be asked"
+    )]
     crds: Vec<String>,
     resources: Vec<Value>,
 }
@@ -215,9 +218,7 @@ impl<'p> ApiPath<'p> {
         let (namespace, resource, name) = match rest {
             [resource] => (None, *resource, None),
             ["namespaces", namespace, resource] => (Some(*namespace), *resource, None),
-            ["namespaces", namespace, resource, name] => {
-                (Some(*namespace), *resource, Some(*name))
-            }
+            ["namespaces", namespace, resource, name] => (Some(*namespace), *resource, Some(*name)),
             [resource, name] => (None, *resource, Some(*name)),
             _ => return None,
         };
@@ -226,10 +227,8 @@ impl<'p> ApiPath<'p> {
     }
 
     fn is_of(&self, object: &Value) -> bool {
-        let kind = GroupVersionKind::from_api_version(
-            text(object, "/apiVersion"),
-            text(object, "/kind"),
-        );
+        let kind =
+            GroupVersionKind::from_api_version(text(object, "/apiVersion"), text(object, "/kind"));
         kind.group == self.group
             && kind.version == self.version
             && kind.resource() == self.resource
@@ -282,12 +281,16 @@ mod tests {
         assert!(api("GET", "/api/v1/namespaces/b/configmaps/one").is_err());
         assert!(api("GET", "/api/v1/secrets").is_err());
         let map = |namespace: &str| {
-            stubs.answer(&Lookup::ConfigMap { namespace: namespace.to_owned(), name: "one".to_owned() })
+            stubs.answer(&Lookup::ConfigMap {
+                namespace: namespace.to_owned(),
+                name: "one".to_owned(),
+            })
         };
         assert_eq!(map("a").unwrap()["data"]["k"], "one");
         assert!(map("b").is_err());
         let global = |projection: &str| {
-            stubs.answer(&Lookup::Global { name: "g".to_owned(), projection: projection.to_owned() })
+            stubs
+                .answer(&Lookup::Global { name: "g".to_owned(), projection: projection.to_owned() })
         };
         assert_eq!(global("all"), Ok(json!([1, 2])));
         assert_eq!(global("").unwrap()[1]["n"], 2);

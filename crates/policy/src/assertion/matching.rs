@@ -16,9 +16,9 @@ pub(super) fn fits(wanted: &Value, found: &Value) -> Result<bool, String> {
             }
             all(wanted.iter().zip(found).map(|(wanted, found)| fits(wanted, found)))
         }
-        (Value::Object(wanted), Value::Object(found)) => all(wanted.iter().map(|(key, wanted)| {
-            found.get(key).map_or(Ok(false), |found| fits(wanted, found))
-        })),
+        (Value::Object(wanted), Value::Object(found)) => all(wanted
+            .iter()
+            .map(|(key, wanted)| found.get(key).map_or(Ok(false), |found| fits(wanted, found)))),
         (Value::Array(_) | Value::Object(_), _) => Err(incomparable(wanted, found)),
         (Value::Null, _) | (_, Value::Null) => Ok(wanted == found),
         _ if type_name(wanted) == type_name(found) => Ok(same(wanted, found)),

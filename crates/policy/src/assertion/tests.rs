@@ -30,13 +30,25 @@ fn trees_are_held_against_values() {
         (json!({"spec": {"hostPID": null}}), &[]),
         (json!({"spec": {"hostPID": {"a": 1}}}), &["spec.hostPID.a"]),
         (json!({"spec": {"containers": [{"name": "a"}]}}), &["spec.containers"]),
-        (json!({"spec": {"containers": [{"name": "a"}, {"name": "c"}]}}), &["spec.containers[1].name"]),
+        (
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "c"}]}}),
+            &["spec.containers[1].name"],
+        ),
         (json!({"spec": {"(length(containers))": 2}}), &[]),
         (json!({"spec": {"(length(containers) > `2`)": false}}), &[]),
-        (json!({"spec": {"(length(containers) > $limit)": true}}), &["spec.length(containers) > $limit"]),
-        (json!({"spec": {"~.containers": {"(contains(image, ':'))": true}}}), &["spec.containers[1].contains(image, ':')"]),
+        (
+            json!({"spec": {"(length(containers) > $limit)": true}}),
+            &["spec.length(containers) > $limit"],
+        ),
+        (
+            json!({"spec": {"~.containers": {"(contains(image, ':'))": true}}}),
+            &["spec.containers[1].contains(image, ':')"],
+        ),
         (json!({"spec": {"~index.containers->all": {"($index < length($all))": true}}}), &[]),
-        (json!({"metadata": {"~name.labels": {"(length($name) > `3`)": true}}}), &["metadata.labels[app].length($name) > `3`"]),
+        (
+            json!({"metadata": {"~name.labels": {"(length($name) > `3`)": true}}}),
+            &["metadata.labels[app].length($name) > `3`"],
+        ),
         (json!({"spec": {"containers->all": {"([].name)": ["a", "b"]}, "(length($all))": 2}}), &[]),
         (json!({"(spec.none.deeper)": null}), &[]),
     ];

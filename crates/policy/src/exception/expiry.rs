@@ -38,9 +38,7 @@ pub(super) fn read(
 
 /// What the label says; a duration of an object that has not been created yet has no end.
 fn by_label(text: &str, metadata: &Fields<'_>) -> Result<Option<Timestamp>, ParseError> {
-    let unreadable = |why: &str| {
-        metadata.error("labels", format!("`{LABEL}: {text}` is {why}"))
-    };
+    let unreadable = |why: &str| metadata.error("labels", format!("`{LABEL}: {text}` is {why}"));
     // A label cannot hold a colon, so a moment's time is written without them.
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(Some(moment));
@@ -55,8 +53,7 @@ fn by_label(text: &str, metadata: &Fields<'_>) -> Result<Option<Timestamp>, Pars
         let start = day.to_zoned(TimeZone::UTC);
         return start.map(|start| Some(start.timestamp())).map_err(|_| unreadable("too far off"));
     }
-    let duration = Duration::parse(text)
-        .ok_or_else(|| unreadable("no duration, day or moment"))?;
+    let duration = Duration::parse(text).ok_or_else(|| unreadable("no duration, day or moment"))?;
     let Some(created) = metadata.text("creationTimestamp")? else { return Ok(None) };
     let created: Timestamp = created
         .parse()
@@ -79,16 +76,26 @@ mod tests {
 
     #[test]
     fn each_way_to_say_an_end_is_read() {
-        let labelled = |text: &str| json!({"labels": {"cleanup.kyverno.io/ttl": text},
-            "creationTimestamp": "2026-01-01T00:00:00Z"});
+        let labelled = |text: &str| {
+            json!({"labels": {"cleanup.kyverno.io/ttl": text},
+            "creationTimestamp": "2026-01-01T00:00:00Z"})
+        };
         for (metadata, spec, expected) in [
             (json!({}), json!({}), None),
             (json!({}), json!({"expiresAt": "2026-03-31T23:59:59Z"}), Some("2026-03-31T23:59:59Z")),
-            (json!({}), json!({"expiresAt": "2026-03-31T23:59:59+01:00"}), Some("2026-03-31T22:59:59Z")),
+            (
+                json!({}),
+                json!({"expiresAt": "2026-03-31T23:59:59+01:00"}),
+                Some("2026-03-31T22:59:59Z"),
+            ),
             (labelled("2h"), json!({}), Some("2026-01-01T02:00:00Z")),
             (labelled("2026-02-01"), json!({}), Some("2026-02-01T00:00:00Z")),
             (labelled("2026-02-01T150405Z"), json!({}), Some("2026-02-01T15:04:05Z")),
-            (labelled("2h"), json!({"expiresAt": "2026-03-31T23:59:59Z"}), Some("2026-01-01T02:00:00Z")),
+            (
+                labelled("2h"),
+                json!({"expiresAt": "2026-03-31T23:59:59Z"}),
+                Some("2026-01-01T02:00:00Z"),
+            ),
             (json!({"labels": {"cleanup.kyverno.io/ttl": "2h"}}), json!({}), None),
         ] {
             assert_eq!(end(&metadata, &spec).unwrap().as_deref(), expected, "{metadata} {spec}");

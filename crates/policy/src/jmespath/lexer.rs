@@ -40,10 +40,7 @@ pub(super) enum Token {
 }
 
 /// Reads all tokens, each with its offset; the last is `End`.
-pub(super) fn tokens(
-    text: &str,
-    variables: Variables,
-) -> Result<Vec<(Token, usize)>, SyntaxError> {
+pub(super) fn tokens(text: &str, variables: Variables) -> Result<Vec<(Token, usize)>, SyntaxError> {
     let mut lexer = Lexer { text, position: 0, variables };
     let mut tokens = Vec::new();
     loop {

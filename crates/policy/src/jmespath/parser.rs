@@ -8,7 +8,8 @@ pub(super) fn parse(text: &str, variables: Variables) -> Result<Ast, SyntaxError
     if text.len() > MAX_EXPRESSION {
         return Err(error(text, 0, format!("expression is longer than {MAX_EXPRESSION} bytes")));
     }
-    let mut parser = Parser { text, tokens: tokens(text, variables)?, position: 0, depth: 0, links: 0 };
+    let mut parser =
+        Parser { text, tokens: tokens(text, variables)?, position: 0, depth: 0, links: 0 };
     if *parser.peek() == Token::End {
         return Err(error(text, 0, "expression is empty"));
     }

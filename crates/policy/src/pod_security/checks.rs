@@ -43,59 +43,84 @@ const fn of_restricted(
 
 /// All checks, in the order of their names.
 pub(super) static CHECKS: [Check; 19] = [
-    of_restricted("allowPrivilegeEscalation", "Privilege Escalation", None, &[
-        (8, restricted::privilege_escalation),
-        (25, restricted::privilege_escalation_1_25),
-    ]),
+    of_restricted(
+        "allowPrivilegeEscalation",
+        "Privilege Escalation",
+        None,
+        &[(8, restricted::privilege_escalation), (25, restricted::privilege_escalation_1_25)],
+    ),
     of_baseline("appArmorProfile", "AppArmor", &[(0, baseline::app_armor)]),
     of_baseline("capabilities_baseline", "Capabilities", &[(0, baseline::capabilities)]),
-    of_restricted("capabilities_restricted", "Capabilities", Some("capabilities_baseline"), &[
-        (22, restricted::capabilities),
-        (25, restricted::capabilities_1_25),
-    ]),
+    of_restricted(
+        "capabilities_restricted",
+        "Capabilities",
+        Some("capabilities_baseline"),
+        &[(22, restricted::capabilities), (25, restricted::capabilities_1_25)],
+    ),
     of_baseline("hostNamespaces", "Host Namespaces", &[(0, baseline::host_namespaces)]),
     of_baseline("hostPathVolumes", "HostPath Volumes", &[(0, baseline::host_path_volumes)]),
     of_baseline("hostPorts", "Host Ports", &[(0, baseline::host_ports)]),
-    of_baseline("hostProbesAndHostLifecycle", "Host Probes / Lifecycle Hooks", &[
-        (34, baseline::host_probes),
-    ]),
+    of_baseline(
+        "hostProbesAndHostLifecycle",
+        "Host Probes / Lifecycle Hooks",
+        &[(34, baseline::host_probes)],
+    ),
     of_baseline("privileged", "Privileged Containers", &[(0, baseline::privileged)]),
-    of_baseline("procMount", "/proc Mount Type", &[
-        (0, baseline::proc_mount),
-        (35, baseline::proc_mount_1_35),
-    ]),
-    of_restricted("procMount_restricted", "/proc Mount Type", Some("procMount"), &[
-        (35, baseline::proc_mount),
-    ]),
-    of_restricted("restrictedVolumes", "Volume Types", Some("hostPathVolumes"), &[
-        (0, restricted::volumes),
-    ]),
-    of_restricted("runAsNonRoot", "Running as Non-root", None, &[
-        (0, restricted::run_as_non_root),
-        (35, restricted::run_as_non_root_1_35),
-    ]),
-    of_restricted("runAsUser", "Running as Non-root user", None, &[
-        (23, restricted::run_as_user),
-        (35, restricted::run_as_user_1_35),
-    ]),
-    of_baseline("seLinuxOptions", "SELinux", &[
-        (0, baseline::se_linux),
-        (31, baseline::se_linux_1_31),
-    ]),
-    of_baseline("seccompProfile_baseline", "Seccomp", &[
-        (0, baseline::seccomp_annotations),
-        (19, baseline::seccomp_1_19),
-    ]),
-    of_restricted("seccompProfile_restricted", "Seccomp", Some("seccompProfile_baseline"), &[
-        (19, restricted::seccomp),
-        (25, restricted::seccomp_1_25),
-    ]),
-    of_baseline("sysctls", "Sysctls", &[
-        (0, baseline::sysctls),
-        (27, baseline::sysctls_1_27),
-        (29, baseline::sysctls_1_29),
-        (32, baseline::sysctls_1_32),
-    ]),
+    of_baseline(
+        "procMount",
+        "/proc Mount Type",
+        &[(0, baseline::proc_mount), (35, baseline::proc_mount_1_35)],
+    ),
+    of_restricted(
+        "procMount_restricted",
+        "/proc Mount Type",
+        Some("procMount"),
+        &[(35, baseline::proc_mount)],
+    ),
+    of_restricted(
+        "restrictedVolumes",
+        "Volume Types",
+        Some("hostPathVolumes"),
+        &[(0, restricted::volumes)],
+    ),
+    of_restricted(
+        "runAsNonRoot",
+        "Running as Non-root",
+        None,
+        &[(0, restricted::run_as_non_root), (35, restricted::run_as_non_root_1_35)],
+    ),
+    of_restricted(
+        "runAsUser",
+        "Running as Non-root user",
+        None,
+        &[(23, restricted::run_as_user), (35, restricted::run_as_user_1_35)],
+    ),
+    of_baseline(
+        "seLinuxOptions",
+        "SELinux",
+        &[(0, baseline::se_linux), (31, baseline::se_linux_1_31)],
+    ),
+    of_baseline(
+        "seccompProfile_baseline",
+        "Seccomp",
+        &[(0, baseline::seccomp_annotations), (19, baseline::seccomp_1_19)],
+    ),
+    of_restricted(
+        "seccompProfile_restricted",
+        "Seccomp",
+        Some("seccompProfile_baseline"),
+        &[(19, restricted::seccomp), (25, restricted::seccomp_1_25)],
+    ),
+    of_baseline(
+        "sysctls",
+        "Sysctls",
+        &[
+            (0, baseline::sysctls),
+            (27, baseline::sysctls_1_27),
+            (29, baseline::sysctls_1_29),
+            (32, baseline::sysctls_1_32),
+        ],
+    ),
     of_baseline("windowsHostProcess", "HostProcess", &[(0, baseline::windows_host_process)]),
 ];
 

@@ -117,12 +117,13 @@ impl Exclusion {
         let pattern = field.pattern();
         // An annotation's path goes on with its key.
         let fits = pattern == *named
-            || pattern.strip_prefix(named.as_str()).is_some_and(|rest| {
-                named == "metadata.annotations" && rest.starts_with('[')
-            });
-        fits && field.values.iter().all(|value| {
-            value.is_empty() || self.values.iter().any(|glob| glob.matches(value))
-        })
+            || pattern
+                .strip_prefix(named.as_str())
+                .is_some_and(|rest| named == "metadata.annotations" && rest.starts_with('['));
+        fits && field
+            .values
+            .iter()
+            .all(|value| value.is_empty() || self.values.iter().any(|glob| glob.matches(value)))
     }
 }
 

@@ -32,10 +32,8 @@ pub fn pod_of<'v>(kind: &str, object: &'v Value) -> Option<Template<'v>> {
         "CronJob" => "spec.jobTemplate.spec.template",
         _ => return None,
     };
-    let template = path
-        .split('.')
-        .filter(|key| !key.is_empty())
-        .try_fold(object, |value, key| value.get(key));
+    let template =
+        path.split('.').filter(|key| !key.is_empty()).try_fold(object, |value, key| value.get(key));
     let field = |name: &str| template.and_then(|template| template.get(name));
     Some(Template { metadata: field("metadata"), spec: field("spec"), path })
 }

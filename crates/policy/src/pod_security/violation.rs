@@ -102,11 +102,7 @@ pub(super) fn quoted<'t>(names: impl IntoIterator<Item = &'t str>) -> String {
 
 /// `container "a"` or `containers "a", "b"`.
 pub(super) fn containers(names: &[&str]) -> String {
-    format!(
-        "{} {}",
-        plural("container", "containers", names.len()),
-        quoted(names.iter().copied())
-    )
+    format!("{} {}", plural("container", "containers", names.len()), quoted(names.iter().copied()))
 }
 
 /// Who set something that is forbidden: the pod, containers, or both.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::autogen;
 use super::validation::{self, Validation};
-use super::{Action, MatchCondition, ModeOverride, Policy, Rule, Settings};
+use super::{Action, ImageVerification, MatchCondition, ModeOverride, Policy, Rule, Settings};
 use crate::context;
 use crate::error::ParseError;
 use crate::fields::Fields;
@@ -301,7 +301,10 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         }
         _ => {
             made.kind = RuleKind::VerifyImages;
-            made.action = Action::NotSupported("verifyImages");
+            made.action = match fields.get("imageExtractors") {
+                Some(_) => Action::NotSupported("verifyImages with imageExtractors"),
+                None => Action::VerifyImages(ImageVerification::parse_list(&fields)?),
+            };
             // The newer place of the mode is each entry; they may not differ.
             for (path, item) in fields.list("verifyImages")? {
                 let entry = Fields::open(item, &path)?;
@@ -320,10 +323,7 @@ fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError>
     made.mode = mode(&fields, "failureAction")?.or(older);
     made.overrides = overrides(&fields, "failureActionOverrides")?;
     made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
-    for (name, what) in [
-        ("cel", "validate.cel"),
-        ("manifests", "validate.manifests"),
-    ] {
+    for (name, what) in [("cel", "validate.cel"), ("manifests", "validate.manifests")] {
         if fields.get(name).is_some() {
             made.action = Action::NotSupported(what);
             return Ok(());

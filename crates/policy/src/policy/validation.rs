@@ -8,7 +8,7 @@ use crate::context::{self, ContextEntry, ListQuery};
 use crate::error::ParseError;
 use crate::fields::{Fields, wrong_type};
 use crate::pattern::Pattern;
-use crate::pod_security::{Exclusion, Level, Version};
+use crate::pod_security::{Exclusion, Level, UnknownStandard, Version};
 use crate::template::{Document, Template};
 
 /// Deepest nesting of loops.
@@ -45,14 +45,16 @@ pub(crate) struct PodSecurity {
 impl PodSecurity {
     fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
         let fields = Fields::new(value, path, &["level", "version", "exclude"])?;
-        let level = fields.required_text("level")?.parse();
-        let version = match fields.text("version")? {
-            None | Some("") => Ok(Version::Latest),
-            Some(text) => text.parse(),
+        let unknown = |name: &'static str| {
+            let fields = &fields;
+            move |error: UnknownStandard| fields.error(name, error.to_string())
         };
         Ok(Self {
-            level: level.map_err(|error| fields.error("level", error.to_string()))?,
-            version: version.map_err(|error| fields.error("version", error.to_string()))?,
+            level: fields.required_text("level")?.parse::<Level>().map_err(unknown("level"))?,
+            version: match fields.text("version")?.filter(|text| !text.is_empty()) {
+                Some(text) => text.parse::<Version>().map_err(unknown("version"))?,
+                None => Version::Latest,
+            },
             exclusions: Exclusion::parse_list(&fields, "exclude")?,
         })
     }

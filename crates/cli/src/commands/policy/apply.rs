@@ -94,8 +94,20 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
+    let now = Timestamp::now();
+    for expired in exceptions.iter().filter(|exception| exception.is_expired(now)) {
+        let name = expired.qualified_name();
+        console.warn(&format!("exception `{name}` has expired and exempts nothing"));
+    }
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let circumstances = Circumstances { values, exceptions, user, defaults, stubs: Stubs::default(), now: Timestamp::now() };
+    let circumstances = Circumstances {
+        values,
+        exceptions,
+        user,
+        defaults,
+        stubs: Stubs::default(),
+        now: Timestamp::now(),
+    };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
