@@ -363,7 +363,8 @@ fn apply_holds_pods_against_the_pod_security_standards() {
     let bench = Bench::new(&[("pods.yaml", HARDENED), ("policy.yaml", POLICY)]);
     let standard = ["policy", "apply", "--pod-security", "baseline:v1.30", "-r", "pods.yaml"];
     assert_snapshot!(bench.run(&standard));
-    let both = ["policy", "apply", "policy.yaml", "--pod-security", "restricted", "-r", "pods.yaml"];
+    let both =
+        ["policy", "apply", "policy.yaml", "--pod-security", "restricted", "-r", "pods.yaml"];
     let shown = bench.run(&both);
     assert!(shown.contains("require-team / label-team"), "{shown}");
     assert!(shown.contains("pod-security / seccompProfile_restricted"), "{shown}");
@@ -379,6 +380,7 @@ fn results_are_written_for_build_servers() {
         ("policy.yaml", POLICY),
         ("pods.yaml", PODS),
         ("lookup.yaml", LOOKUP),
+        ("cluster.yaml", CLUSTER),
         ("kyverno-test.yaml", &test),
     ]);
     let apply = ["policy", "apply", "policy.yaml", "-r", "pods.yaml", "--output", "junit"];

@@ -175,7 +175,8 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
         Action::VerifyImages(entries) => {
-            let said = in_scope(judgement, at, empty, |_| images::judge(entries, judgement.request));
+            let said =
+                in_scope(judgement, at, empty, |_| images::judge(entries, judgement.request));
             return said.unwrap_or_else(Some);
         }
         Action::NotSupported(what) => {

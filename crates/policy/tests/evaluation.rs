@@ -403,7 +403,7 @@ fn what_is_not_evaluated_is_never_a_pass() {
     for (kind, body, refuses) in [
         ("mutate", json!({"patchStrategicMerge": {}}), false),
         ("generate", json!({}), false),
-        ("verifyImages", json!([]), true),
+        ("verifyImages", json!([{"imageReferences": ["*"]}]), true),
     ] {
         let mut rules = rules.clone();
         rules[0][kind] = body;

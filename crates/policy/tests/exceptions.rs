@@ -73,13 +73,21 @@ fn an_exception_exempts_until_it_expires_whatever_asks() {
             assert_eq!(of("2026-01-01T23:59:59Z").status, Status::Skip, "{each}");
             let after = of("2026-01-02T00:00:00Z");
             assert_eq!(after.status, Status::Fail, "{each}");
-            assert!(after.message.ends_with("; exception `n/e` expired at 2026-01-02T00:00:00Z"), "{}", after.message);
+            assert!(
+                after.message.ends_with("; exception `n/e` expired at 2026-01-02T00:00:00Z"),
+                "{}",
+                after.message
+            );
         }
     }
     let (set, _) = PolicySet::with_exceptions(
         Vec::new(),
         vec![
-            PolicyException::parse(&exception(&json!({}), &json!({"expiresAt": "2026-01-02T00:00:00Z"}))).unwrap(),
+            PolicyException::parse(&exception(
+                &json!({}),
+                &json!({"expiresAt": "2026-01-02T00:00:00Z"}),
+            ))
+            .unwrap(),
             PolicyException::parse(&exception(&json!({}), &json!({}))).unwrap(),
         ],
     );
@@ -135,7 +143,8 @@ fn images_that_a_rule_names_are_not_verified_and_follow_the_failure_policy() {
         ("Fail", "Enforce", "not an image", Status::NotSupported, true),
     ] {
         let rules = spec(failure, action);
-        let said = judge(&rules, &[], "2026-01-01T00:00:00Z", Trigger::Admission, pod(image)).remove(0);
+        let said =
+            judge(&rules, &[], "2026-01-01T00:00:00Z", Trigger::Admission, pod(image)).remove(0);
         assert_eq!((said.status, said.refuses()), (status, refuses), "{image}: {}", said.message);
     }
     let unknown = json!({"rules": [{

@@ -73,10 +73,7 @@ struct ClusterResource {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ClusterResourceSpec {
-    #[expect(
-        dead_code,
-        reason = "definitions tell a client what it may ask; here any may be asked"
-    )]
+    /// Definitions tell a client what it may ask; here anything may be asked.
     crds: Vec<String>,
     resources: Vec<Value>,
 }

@@ -244,12 +244,18 @@ fn edges_of_functions_are_those_of_the_field() {
         // Moments.
         ("time_parse('1', '1702691171')", json!("2023-12-16T01:46:11Z")),
         ("time_parse('2006-01-02', '2023-12-16')", json!("2023-12-16T00:00:00Z")),
-        ("time_parse('Mon, 02 Jan 2006 15:04:05 MST', 'Sat, 16 Dec 2023 01:02:03 UTC')", json!("2023-12-16T01:02:03Z")),
+        (
+            "time_parse('Mon, 02 Jan 2006 15:04:05 MST', 'Sat, 16 Dec 2023 01:02:03 UTC')",
+            json!("2023-12-16T01:02:03Z"),
+        ),
         ("time_parse('01/02/06 03:04PM', '12/16/23 01:30PM')", json!("2023-12-16T13:30:00Z")),
         ("time_since('', '2024-03-01T13:00:00Z', '2024-03-01T12:59:59.5Z')", json!("-500ms")),
         ("time_diff('2024-03-01T12:00:00+02:00', '2024-03-01T12:00:00Z')", json!("2h0m0s")),
         ("time_after('2024-03-01T12:00:00Z', '2024-03-01T12:00:00Z')", json!(false)),
-        ("time_between('2024-03-01T12:00:00Z', '2024-03-01T12:00:00Z', '2024-03-02T00:00:00Z')", json!(false)),
+        (
+            "time_between('2024-03-01T12:00:00Z', '2024-03-01T12:00:00Z', '2024-03-02T00:00:00Z')",
+            json!(false),
+        ),
         ("time_add('2024-02-29T23:30:00Z', '-1h')", json!("2024-02-29T22:30:00Z")),
         ("time_truncate('2024-03-01T12:34:56.5Z', '1m')", json!("2024-03-01T12:34:00Z")),
         ("time_to_cron('2024-03-03T00:05:00+02:00')", json!("5 0 3 3 0")),
@@ -338,7 +344,10 @@ fn certificates_and_requests_are_decoded() {
     for (expression, said) in [
         ("x509_decode(elliptic)", "RSA"),
         ("x509_decode(key)", "PRIVATE KEY"),
-        ("x509_decode('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')", "not a certificate"),
+        (
+            "x509_decode('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')",
+            "not a certificate",
+        ),
     ] {
         let failure = search(expression, &value).unwrap_err();
         assert!(failure.contains(said), "{expression}: {failure}");

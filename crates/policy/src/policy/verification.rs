@@ -43,7 +43,11 @@ pub(crate) struct ImageVerification {
 
 impl ImageVerification {
     pub(super) fn parse_list(rule: &Fields<'_>) -> Result<Vec<Self>, ParseError> {
-        rule.list("verifyImages")?.into_iter().map(|(path, item)| Self::parse(item, &path)).collect()
+        let entries = rule.list("verifyImages")?;
+        if entries.is_empty() {
+            return Err(rule.error("verifyImages", "needs at least one entry"));
+        }
+        entries.into_iter().map(|(path, item)| Self::parse(item, &path)).collect()
     }
 
     fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {

@@ -195,10 +195,7 @@ fn shared(
     put("RawSubject", encoded(subject.as_raw()));
     put("RawSubjectPublicKeyInfo", encoded(key.raw));
     put("PublicKeyAlgorithm", json!(RSA));
-    put(
-        "PublicKey",
-        json!({"N": BigUint::from_bytes_be(rsa.modulus).to_string(), "E": exponent}),
-    );
+    put("PublicKey", json!({"N": BigUint::from_bytes_be(rsa.modulus).to_string(), "E": exponent}));
     put("Signature", encoded(signature));
     put("SignatureAlgorithm", json!(known.map_or(0, |(_, number)| *number)));
     Ok(made)
@@ -232,8 +229,7 @@ fn name_of(name: &X509Name<'_>) -> Value {
     for attribute in name.iter_attributes() {
         let Ok(text) = attribute.as_str() else { continue };
         let identifier = attribute.attr_type().to_id_string();
-        let parts: Vec<u64> =
-            identifier.split('.').filter_map(|part| part.parse().ok()).collect();
+        let parts: Vec<u64> = identifier.split('.').filter_map(|part| part.parse().ok()).collect();
         all.push(json!({"Type": parts, "Value": text}));
         if let Some((_, key)) = NAME_LISTS.iter().find(|(id, _)| *id == identifier) {
             match made.get_mut(*key) {
