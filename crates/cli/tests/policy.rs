@@ -408,7 +408,7 @@ spec:
       deny:
         conditions:
           any:
-          - {key: '{{ request.object.metadata.labels.team || `none` }}', operator: AnyNotIn, value: '{{ teams }}'}
+          - {key: \"{{ request.object.metadata.labels.team || 'none' }}\", operator: AnyNotIn, value: '{{ teams }}'}
           - {key: '{{ request.object.metadata.name }}', operator: AnyIn, value: '{{ banned }}'}
           - {key: '{{ limits.data.open }}', operator: NotEquals, value: 'yes'}
 ";

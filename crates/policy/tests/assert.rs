@@ -21,7 +21,7 @@ fn judge(rule: &Value, request: &Request) -> Vec<(String, Status, Option<String>
     }
 }
 
-fn rule(assert: Value) -> Value {
+fn rule(assert: &Value) -> Value {
     json!({
         "name": "check",
         "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
@@ -38,19 +38,19 @@ fn pod(containers: usize) -> Value {
 
 #[test]
 fn pods_are_held_against_the_tree_and_the_policy_s_context() {
-    let limited = rule(json!({"object": {"spec": {"(length(containers) <= $limit)": true}}}));
+    let limited = rule(&json!({"object": {"spec": {"(length(containers) <= $limit)": true}}}));
     let said = judge(&limited, &Request::create(pod(2)));
     assert_eq!(said, [("check".to_owned(), Status::Pass, None)]);
     let said = judge(&limited, &Request::create(pod(3)));
     assert_eq!(said.first().unwrap().1, Status::Fail);
     assert_eq!(said.first().unwrap().2.as_deref(), Some("spec.length(containers) <= $limit"));
-    let broken = rule(json!({"object": {"spec": {"containers": "none"}}}));
+    let broken = rule(&json!({"object": {"spec": {"containers": "none"}}}));
     assert_eq!(judge(&broken, &Request::create(pod(1))).first().unwrap().1, Status::Error);
 }
 
 #[test]
 fn controllers_are_held_against_the_tree_of_their_template() {
-    let named = rule(json!({"object": {"spec": {"~.containers": {"name": "c0"}}}}));
+    let named = rule(&json!({"object": {"spec": {"~.containers": {"name": "c0"}}}}));
     let template = |containers: usize| json!({"spec": pod(containers)["spec"]});
     let deployment = |containers: usize| {
         Request::create(json!({"apiVersion": "apps/v1", "kind": "Deployment",
@@ -69,7 +69,7 @@ fn a_deletion_is_judged_by_trees_that_are_about_it() {
     let mut request = Request::create(pod(1));
     request.operation = Operation::Delete;
     request.old_object = request.object.take();
-    assert_eq!(judge(&rule(json!({"object": {"spec": {}}})), &request), []);
-    let kept = rule(json!({"(operation != 'DELETE' || oldObject.metadata.name != 'p')": true}));
+    assert_eq!(judge(&rule(&json!({"object": {"spec": {}}})), &request), []);
+    let kept = rule(&json!({"(operation != 'DELETE' || oldObject.metadata.name != 'p')": true}));
     assert_eq!(judge(&kept, &request).first().unwrap().1, Status::Fail);
 }

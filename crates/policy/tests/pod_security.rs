@@ -4,6 +4,7 @@
 //! `PROOFSTREAM_CONFORMANCE` names another place; where there are none, the test says so and passes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::too_many_lines, reason = "the tables are long")]
 
 use std::path::{Path, PathBuf};
 
@@ -240,7 +241,7 @@ fn details_name_who_and_what() {
     insta::assert_json_snapshot!(broken(Level::Restricted, Version::Latest, &object));
 }
 
-fn judge(rule: Value, exceptions: &[Value], object: Value) -> RuleResponse {
+fn judge(rule: &Value, exceptions: &[Value], object: Value) -> RuleResponse {
     let policy = json!({
         "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "pss"},
         "spec": {"rules": [{
@@ -337,7 +338,7 @@ fn controls_are_excluded_for_images_fields_and_values() {
         ),
     ];
     for (rule, object, status) in cases {
-        let response = judge(rule.clone(), &[], object.clone());
+        let response = judge(&rule, &[], object.clone());
         assert_eq!(response.status, status, "{rule}: {} for {object}", response.message);
     }
 }
@@ -347,12 +348,12 @@ fn controllers_are_judged_by_their_templates() {
     let spec = pod(&[("/spec/hostNetwork", json!(true))])["spec"].take();
     let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "d"}, "spec": {"template": {"spec": spec.clone()}}});
-    let response = judge(json!({"level": "baseline"}), &[], deployment);
+    let response = judge(&json!({"level": "baseline"}), &[], deployment);
     assert_eq!((&*response.rule, response.status), ("autogen-check", Status::Fail));
     assert_eq!(response.path.as_deref(), Some("spec.template.spec.hostNetwork"));
     let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
         "spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}}});
-    let response = judge(json!({"level": "baseline"}), &[], cron);
+    let response = judge(&json!({"level": "baseline"}), &[], cron);
     assert_eq!((&*response.rule, response.status), ("autogen-cronjob-check", Status::Fail));
 }
 
@@ -373,7 +374,7 @@ fn exceptions_excuse_a_rule_or_some_of_its_controls() {
         || pod(&[("/spec/hostPID", json!(true)), (&format!("{APP}/privileged"), json!(true))]);
     let host = json!({"controlName": "Host Namespaces"});
     let privileged = json!({"controlName": "Privileged Containers", "images": ["ghcr.io/acme/*"]});
-    let of = |exceptions: &[Value]| judge(json!({"level": "baseline"}), exceptions, broken());
+    let of = |exceptions: &[Value]| judge(&json!({"level": "baseline"}), exceptions, broken());
     let partly = of(&[exception(json!([host]))]);
     assert_eq!(partly.status, Status::Fail);
     assert!(!partly.message.contains("host namespaces"), "{}", partly.message);
@@ -382,7 +383,7 @@ fn exceptions_excuse_a_rule_or_some_of_its_controls() {
     assert_eq!(wholly.status, Status::Skip, "{}", wholly.message);
     assert_eq!(of(&[exception(json!([]))]).status, Status::Skip);
     // An exception to what is not broken changes nothing.
-    let sound = judge(json!({"level": "baseline"}), &[exception(json!([host]))], pod(&[]));
+    let sound = judge(&json!({"level": "baseline"}), &[exception(json!([host]))], pod(&[]));
     assert_eq!(sound.status, Status::Pass);
 }
 

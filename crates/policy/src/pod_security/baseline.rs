@@ -183,14 +183,14 @@ pub(super) fn app_armor(pod: &Pod<'_>) -> Option<Finding> {
     if let Some(profile) = &pod.context().shared.app_armor_profile
         && !allowed(profile.kind())
     {
-        setters.pod("spec.securityContext.appArmorProfile.type", profile.kind());
+        setters.pod("spec.securityContext.appArmorProfile.type", &profile.kind());
     }
     for container in &pod.containers {
         if let Some(profile) = &container.security_context.shared.app_armor_profile
             && !allowed(profile.kind())
         {
             let path = "securityContext.appArmorProfile.type";
-            setters.container(container, path, profile.kind());
+            setters.container(container, path, &profile.kind());
         }
     }
     let allowed = |profile: &str| {
@@ -306,8 +306,8 @@ fn se_linux_since(pod: &Pod<'_>, minor: u32) -> Option<Finding> {
             let Some(value) = value else { continue };
             let path = format!("securityContext.seLinuxOptions.{name}");
             match owner {
-                None => setters.pod(&format!("spec.{path}"), value),
-                Some(container) => setters.container(container, &path, value),
+                None => setters.pod(&format!("spec.{path}"), &value),
+                Some(container) => setters.container(container, &path, &value),
             }
         }
     }
@@ -366,14 +366,14 @@ fn bad_seccomp<'p>(pod: &'p Pod<'p>) -> Setters<'p> {
     if let Some(profile) = &pod.context().shared.seccomp_profile
         && !is_allowed_seccomp(profile.kind())
     {
-        setters.pod("spec.securityContext.seccompProfile.type", profile.kind());
+        setters.pod("spec.securityContext.seccompProfile.type", &profile.kind());
     }
     for container in &pod.containers {
         if let Some(profile) = &container.security_context.shared.seccomp_profile
             && !is_allowed_seccomp(profile.kind())
         {
             let path = "securityContext.seccompProfile.type";
-            setters.container(container, path, profile.kind());
+            setters.container(container, path, &profile.kind());
         }
     }
     setters
@@ -416,11 +416,11 @@ pub(super) fn windows_host_process(pod: &Pod<'_>) -> Option<Finding> {
     };
     let mut setters = Setters::default();
     if is_set(&pod.context().shared) {
-        setters.pod("spec.securityContext.windowsOptions.hostProcess", true);
+        setters.pod("spec.securityContext.windowsOptions.hostProcess", &true);
     }
     for container in &pod.containers {
         if is_set(&container.security_context.shared) {
-            setters.container(container, "securityContext.windowsOptions.hostProcess", true);
+            setters.container(container, "securityContext.windowsOptions.hostProcess", &true);
         }
     }
     let words = setters.words();

@@ -130,14 +130,14 @@ pub(super) fn run_as_non_root(pod: &Pod<'_>) -> Option<Finding> {
     let mut setters = Setters::default();
     let of_pod = pod.context().shared.run_as_non_root;
     if of_pod == Some(false) {
-        setters.pod("spec.securityContext.runAsNonRoot", false);
+        setters.pod("spec.securityContext.runAsNonRoot", &false);
     }
     let path = "securityContext.runAsNonRoot";
     let (mut silent, mut missing) = (Vec::new(), Vec::new());
     for container in &pod.containers {
         match container.security_context.shared.run_as_non_root {
             Some(true) => {}
-            Some(false) => setters.container(container, path, false),
+            Some(false) => setters.container(container, path, &false),
             None if of_pod == Some(true) => {}
             None => {
                 silent.push(container.name());
@@ -165,11 +165,11 @@ pub(super) fn run_as_non_root_1_35(pod: &Pod<'_>) -> Option<Finding> {
 pub(super) fn run_as_user(pod: &Pod<'_>) -> Option<Finding> {
     let mut setters = Setters::default();
     if pod.context().shared.run_as_user == Some(0) {
-        setters.pod("spec.securityContext.runAsUser", 0);
+        setters.pod("spec.securityContext.runAsUser", &0);
     }
     for container in &pod.containers {
         if container.security_context.shared.run_as_user == Some(0) {
-            setters.container(container, "securityContext.runAsUser", 0);
+            setters.container(container, "securityContext.runAsUser", &0);
         }
     }
     let words = setters.words();

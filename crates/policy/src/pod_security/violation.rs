@@ -1,6 +1,7 @@
 //! What a check says of a pod that breaks it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::pod::Container;
 
@@ -116,7 +117,7 @@ pub(super) struct Setters<'v> {
 
 impl<'v> Setters<'v> {
     /// The pod's own field.
-    pub(super) fn pod(&mut self, path: &str, value: impl ToString) {
+    pub(super) fn pod(&mut self, path: &str, value: &dyn fmt::Display) {
         self.pod = true;
         self.values.insert(value.to_string());
         self.fields.push(Field::of_pod(path, vec![value.to_string()]));
@@ -127,7 +128,7 @@ impl<'v> Setters<'v> {
         &mut self,
         container: &'v Container<'v>,
         path: &str,
-        value: impl ToString,
+        value: &dyn fmt::Display,
     ) {
         if self.containers.last() != Some(&container.name()) {
             self.containers.push(container.name());
