@@ -1,6 +1,11 @@
 //! `validate.assert` as a rule.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
 
 use jiff::Timestamp;
 use proofstream_policy::{Environment, Evaluation, Operation, PolicySet, Request, Status, parse};

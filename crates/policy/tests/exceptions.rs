@@ -1,6 +1,11 @@
 //! Exceptions that run out, and rules on images.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
 
 use jiff::Timestamp;
 use proofstream_policy::{

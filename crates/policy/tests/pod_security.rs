@@ -3,7 +3,12 @@
 //! The fixtures stand beside the project (`../shared/conformance/pod-security`);
 //! `PROOFSTREAM_CONFORMANCE` names another place; where there are none, the test says so and passes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
 #![allow(clippy::too_many_lines, reason = "the tables are long")]
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,11 @@
 //! `match` and `exclude`: which requests rules are about, in tables.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
 
 use std::collections::BTreeMap;
 
@@ -36,7 +41,7 @@ fn speaks(matched: &Value, exclude: &Value, request: &Request) -> bool {
     }
 }
 
-fn resources(filter: Value) -> Value {
+fn resources(filter: &Value) -> Value {
     json!({"any": [{"resources": filter}]})
 }
 
@@ -104,7 +109,7 @@ fn kinds_are_matched_by_group_version_kind_and_subresource() {
         ("Pod/*", &plain, true),
         ("Pod/status", &plain, false),
     ] {
-        let matched = resources(json!({"kinds": [kind]}));
+        let matched = resources(&json!({"kinds": [kind]}));
         assert_eq!(speaks(&matched, &Value::Null, request), expected, "{kind}: {request:?}");
     }
 }
@@ -151,13 +156,12 @@ fn all_that_a_filter_names_must_fit() {
     ] {
         let mut whole = filter.clone();
         whole["kinds"] = json!(["Deployment"]);
-        assert_eq!(speaks(&resources(whole.clone()), &Value::Null, &request), expected, "{filter}");
+        assert_eq!(speaks(&resources(&whole), &Value::Null, &request), expected, "{filter}");
         // The deprecated form has one filter without a list.
         let older = json!({"resources": whole});
         assert_eq!(speaks(&older, &Value::Null, &request), expected, "{filter}");
         // What a filter of `exclude` fits is left out.
-        let excluded =
-            !speaks(&resources(json!({"kinds": ["*"]})), &resources(filter.clone()), &request);
+        let excluded = !speaks(&resources(&json!({"kinds": ["*"]})), &resources(&filter), &request);
         assert_eq!(excluded, expected, "exclude {filter}");
     }
 }
@@ -176,11 +180,7 @@ fn namespaces_are_known_by_their_own_name_and_are_in_none() {
             false,
         ),
     ] {
-        assert_eq!(
-            speaks(&resources(filter.clone()), &Value::Null, &namespace),
-            expected,
-            "{filter}"
-        );
+        assert_eq!(speaks(&resources(&filter), &Value::Null, &namespace), expected, "{filter}");
     }
 }
 
@@ -190,7 +190,7 @@ fn a_generated_name_stands_for_a_missing_one() {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "job-"},
     }));
     assert!(speaks(
-        &resources(json!({"kinds": ["Pod"], "names": ["job-*"]})),
+        &resources(&json!({"kinds": ["Pod"], "names": ["job-*"]})),
         &Value::Null,
         &request
     ));
@@ -232,7 +232,7 @@ fn users_are_matched_by_subjects_roles_and_cluster_roles() {
         assert_eq!(speaks(&matched, &Value::Null, &known), expected, "match {users}");
         // Where nobody knows who asks, users do not narrow a match, and exclude nothing.
         assert!(speaks(&matched, &Value::Null, &unknown), "match {users}");
-        let everything = resources(json!({"kinds": ["*"]}));
+        let everything = resources(&json!({"kinds": ["*"]}));
         let excluding = json!({"any": [users]});
         assert_eq!(!speaks(&everything, &excluding, &known), expected, "exclude {users}");
         assert!(speaks(&everything, &excluding, &unknown), "exclude {users}");
@@ -275,7 +275,7 @@ fn operations_are_those_of_the_request() {
     request.operation = Operation::Update;
     request.old_object.clone_from(&request.object);
     let matched =
-        |operations: Value| resources(json!({"kinds": ["Deployment"], "operations": operations}));
+        |operations: Value| resources(&json!({"kinds": ["Deployment"], "operations": operations}));
     assert!(speaks(&matched(json!(["UPDATE"])), &Value::Null, &request));
     assert!(!speaks(&matched(json!(["CREATE", "DELETE"])), &Value::Null, &request));
 }

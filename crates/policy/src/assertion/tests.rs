@@ -1,3 +1,5 @@
+//! Trees held against values, and what cannot be compared.
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
