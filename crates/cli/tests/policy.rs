@@ -413,3 +413,147 @@ fn test_refuses_what_it_cannot_read() {
     write!(shown, "# no test\n{}\n", bench.run(&["policy", "test", "."])).unwrap();
     assert_snapshot!(shown);
 }
+
+const HARDENED: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: hard, namespace: shop-a}
+spec:
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: c
+    image: till:3
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: soft, namespace: shop-a}
+spec: {template: {spec: {hostPID: true, containers: [{name: c, image: 'till:3'}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: odd, namespace: shop-a}
+spec: {hostPID: 'yes', containers: []}
+";
+
+#[test]
+fn apply_holds_pods_against_the_pod_security_standards() {
+    let bench = Bench::new(&[("pods.yaml", HARDENED), ("policy.yaml", POLICY)]);
+    let standard = ["policy", "apply", "--pod-security", "baseline:v1.30", "-r", "pods.yaml"];
+    assert_snapshot!(bench.run(&standard));
+    let both =
+        ["policy", "apply", "policy.yaml", "--pod-security", "restricted", "-r", "pods.yaml"];
+    let shown = bench.run(&both);
+    assert!(shown.contains("require-team / label-team"), "{shown}");
+    assert!(shown.contains("pod-security / seccompProfile_restricted"), "{shown}");
+    let wrong = bench.run(&["policy", "apply", "--pod-security", "strict", "-r", "pods.yaml"]);
+    assert!(wrong.starts_with("exit 2"), "{wrong}");
+    assert!(wrong.contains("`strict` is not one of"), "{wrong}");
+}
+
+#[test]
+fn results_are_written_for_build_servers() {
+    let test = TEST_WITH_STUBS.replace("result: pass", "result: fail");
+    let bench = Bench::new(&[
+        ("policy.yaml", POLICY),
+        ("pods.yaml", PODS),
+        ("lookup.yaml", LOOKUP),
+        ("cluster.yaml", CLUSTER),
+        ("kyverno-test.yaml", &test),
+    ]);
+    let apply = ["policy", "apply", "policy.yaml", "-r", "pods.yaml", "--output", "junit"];
+    assert_snapshot!(bench.run(&apply));
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--output", "junit"]));
+}
+
+const LOOKUP: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: lookup}
+spec:
+  rules:
+  - name: known-team
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    context:
+    - name: teams
+      apiCall: {urlPath: /apis/acme.io/v1/teams, jmesPath: 'items[].metadata.name'}
+    - name: limits
+      configMap: {name: limits, namespace: ops}
+    - name: banned
+      globalReference: {name: banned.names}
+    validate:
+      message: Unknown team.
+      deny:
+        conditions:
+          any:
+          - {key: \"{{ request.object.metadata.labels.team || 'none' }}\", operator: AnyNotIn, value: '{{ teams }}'}
+          - {key: '{{ request.object.metadata.name }}', operator: AnyIn, value: '{{ banned }}'}
+          - {key: '{{ limits.data.open }}', operator: NotEquals, value: 'yes'}
+";
+
+const TEST_WITH_STUBS: &str = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: stubs}
+policies: [lookup.yaml]
+resources: [pods.yaml, missing.yaml]
+clusterResources: [cluster.yaml]
+apiCallResponses:
+- urlPath: /apis/acme.io/v1/teams
+  method: GET
+  response: {statusCode: 200, body: {items: [{metadata: {name: till}}]}}
+globalContextEntries:
+- name: banned
+  data: {items: [{name: worst}]}
+  projections: [{name: names, path: 'items[].name'}]
+results:
+- {policy: lookup, rule: known-team, kind: Pod, resources: [good], result: pass}
+- {policy: lookup, rule: known-team, kind: Pod, resources: [bad], result: fail}
+- {policy: lookup, rule: known-team, kind: Pod, resources: [absent], result: fail}
+";
+
+const CLUSTER: &str = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: ClusterResource
+metadata: {name: cluster}
+spec:
+  resources:
+  - apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: limits, namespace: ops}
+    data: {open: 'yes'}
+";
+
+#[test]
+fn tests_stand_in_for_clusters_and_missing_files_are_not_run() {
+    let bench = Bench::new(&[
+        ("pods.yaml", PODS),
+        ("lookup.yaml", LOOKUP),
+        ("cluster.yaml", CLUSTER),
+        ("kyverno-test.yaml", TEST_WITH_STUBS),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
+    let wrong = TEST_WITH_STUBS.replace("method: GET", "method: PUT");
+    let bench = Bench::new(&[("kyverno-test.yaml", &wrong)]);
+    let shown = bench.run(&["policy", "test", "."]);
+    assert!(shown.contains("apiCallResponses[0]: method `PUT` is none of GET, POST"), "{shown}");
+}
+
+#[test]
+fn an_exception_that_has_expired_exempts_nothing_and_is_told() {
+    let exception = "\
+apiVersion: kyverno.io/v2
+kind: PolicyException
+metadata: {name: till, namespace: shop-a}
+spec:
+  expiresAt: '2020-01-01T00:00:00Z'
+  exceptions: [{policyName: require-team, ruleNames: [label-team]}]
+  match: {any: [{resources: {kinds: [Pod]}}]}
+";
+    let bench =
+        Bench::new(&[("policy.yaml", POLICY), ("pods.yaml", PODS), ("exception.yaml", exception)]);
+    let arguments = ["policy", "apply", "policy.yaml", "-r", "pods.yaml", "-e", "exception.yaml"];
+    let shown = bench.run(&arguments);
+    assert!(shown.contains("exception `shop-a/till` has expired and exempts nothing"), "{shown}");
+    assert!(shown.contains("expired at 2020-01-01T00:00:00Z"), "{shown}");
+}

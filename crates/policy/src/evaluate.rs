@@ -2,6 +2,7 @@
 
 mod expressions;
 mod functions;
+mod images;
 pub(crate) mod mutate;
 mod validate;
 
@@ -38,11 +39,13 @@ pub(crate) struct Said {
     pub(crate) status: Status,
     pub(crate) message: String,
     pub(crate) path: Option<String>,
+    /// The exception that says it.
+    pub(crate) exception: Option<Arc<str>>,
 }
 
 impl Said {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), path: None }
+        Self { status, message: message.into(), path: None, exception: None }
     }
 
     pub(crate) fn error(what: &str, failure: &Failure) -> Self {
@@ -65,7 +68,7 @@ pub(crate) fn rule(
         response.exception = Some(exception);
         return Some(response);
     }
-    let said = judge(judgement, at, empty)?;
+    let said = tell_expired(judge(judgement, at, empty)?, judgement, target, at);
     Some(dress(said, judgement.request, target, at))
 }
 
@@ -140,31 +143,71 @@ fn exempted(
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
 ) -> Option<(Said, Arc<str>)> {
-    let covering = at
-        .exceptions
-        .iter()
-        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target));
+    let covering =
+        at.exceptions.iter().filter(|exception| !exception.is_partial_for(at.rule)).filter(
+            |exception| exception.names(at.policy, &at.rule.name) && exception.fits(target),
+        );
     for exception in covering {
-        if judgement.environment.trigger == Trigger::Background && !exception.is_background() {
-            continue;
-        }
-        let merged = OnceCell::new();
-        let scope = Scope::root(judgement, empty, None, &merged);
-        match exception.conditions().evaluate(&scope) {
-            Ok(outcome) if outcome.holds => {
-                if expressions::preconditions(exception.cel_conditions(), None, &scope).is_some() {
-                    continue;
-                }
-                let message = format!("exempted by exception `{}`", exception.qualified_name());
-                let status = if exception.passes() { Status::Pass } else { Status::Skip };
-                let exception = Arc::from(exception.qualified_name());
-                return Some((Said::new(status, message), exception));
-            }
-            // INVARIANT: an exception that cannot be judged exempts nothing.
-            Ok(_) | Err(_) => {}
+        if covers(exception, judgement, empty) {
+            let message = format!("exempted by exception `{}`", exception.qualified_name());
+            let status = if exception.passes() { Status::Pass } else { Status::Skip };
+            return Some((Said::new(status, message), exception.qualified_name().into()));
         }
     }
     None
+}
+
+/// Adds to a failure which exceptions would have covered it, had they not run out.
+fn tell_expired(
+    mut said: Said,
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+) -> Said {
+    if said.status != Status::Fail {
+        return said;
+    }
+    let now = judgement.environment.now;
+    let expired = at.exceptions.iter().filter(|exception| exception.is_expired(now));
+    for exception in expired
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target))
+    {
+        said.message.push_str(&exception.expiry_in_words());
+    }
+    said
+}
+
+/// Whether an exception to a request that it fits holds here and now.
+fn covers(
+    exception: &PolicyException,
+    judgement: &Judgement<'_>,
+    empty: &Map<String, Value>,
+) -> bool {
+    let environment = judgement.environment;
+    if exception.is_expired(environment.now)
+        || (environment.trigger == Trigger::Background && !exception.is_background())
+    {
+        return false;
+    }
+    let merged = OnceCell::new();
+    let scope = Scope::root(judgement, empty, None, &merged);
+    // INVARIANT: an exception that cannot be judged exempts nothing.
+    exception.conditions().evaluate(&scope).is_ok_and(|outcome| outcome.holds)
+        && expressions::preconditions(exception.cel_conditions(), None, &scope).is_none()
+}
+
+/// Exceptions that cover the request and excuse some controls of a `podSecurity` rule.
+pub(crate) fn partial_exceptions<'p>(
+    judgement: &Judgement<'_>,
+    at: &RuleAt<'p>,
+) -> Vec<&'p PolicyException> {
+    let target = Target::new(judgement.request);
+    at.exceptions
+        .iter()
+        .filter(|exception| exception.is_partial_for(at.rule))
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(&target))
+        .filter(|exception| covers(exception, judgement, &Map::new()))
+        .collect()
 }
 
 fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>) -> Option<Said> {
@@ -173,6 +216,11 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
         Action::Validate(validation) => validation,
         // Mutate rules do not judge (see `mutate`).
         Action::Mutate(_) => return None,
+        Action::VerifyImages(entries) => {
+            let said =
+                in_scope(judgement, at, empty, |_| images::judge(entries, judgement.request));
+            return said.unwrap_or_else(Some);
+        }
         Action::NotSupported(what) => {
             let message = format!("`{what}` is not evaluated by this version");
             return Some(Said::new(Status::NotSupported, message));
@@ -198,8 +246,7 @@ fn judge_once(
     validation: &Validation,
     empty: &Map<String, Value>,
 ) -> Option<Said> {
-    let judged =
-        in_scope(judgement, at, empty, |scope| validate::judge(&at.rule.name, validation, scope));
+    let judged = in_scope(judgement, at, empty, |scope| validate::judge(at, validation, scope));
     judged.unwrap_or_else(Some)
 }
 
@@ -243,7 +290,7 @@ fn in_scope<T>(
         Ok(_) => {
             let own = match &rule.action {
                 Action::Validate(validation) => validation.expressions(),
-                Action::Mutate(_) | Action::NotSupported(_) => None,
+                Action::Mutate(_) | Action::VerifyImages(_) | Action::NotSupported(_) => None,
             };
             match expressions::preconditions(&rule.cel_preconditions, own, &scope) {
                 Some(said) => Err(said),
@@ -335,7 +382,7 @@ fn dress_for(
         failure_policy: at.policy.settings.failure_policy,
         message: said.message,
         path: said.path,
-        exception: None,
+        exception: said.exception,
         resource: Arc::new(resource),
     }
 }

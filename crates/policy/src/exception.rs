@@ -1,13 +1,17 @@
 //! `PolicyException`: requests that a rule is not held against. Those of `kyverno.io/v2` speak of
 //! rules, those of `policies.kyverno.io` of CEL policies.
 
+mod expiry;
+
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::condition::Conditions;
 use crate::error::ParseError;
 use crate::fields::Fields;
+use crate::pod_security::Exclusion;
 use crate::policy::expressions::{self, Precondition};
-use crate::policy::{Policy, mentions_roles};
+use crate::policy::{Policy, Rule, mentions_roles};
 use crate::selection::{Selection, Target};
 use crate::wildcard::Wildcard;
 
@@ -21,6 +25,8 @@ pub struct PolicyException {
     selection: Option<Selection>,
     conditions: Conditions,
     cel_conditions: Vec<Precondition>,
+    pod_security: Vec<Exclusion>,
+    expires: Option<Timestamp>,
     background: bool,
     asks_roles: bool,
     passes: bool,
@@ -57,7 +63,17 @@ impl PolicyException {
         if CEL_VERSIONS.contains(&version) {
             return Self::parse_of_cel(&metadata, spec);
         }
-        let known = ["background", "match", "conditions", "exceptions", "podSecurity"];
+        let known = [
+            "background",
+            "match",
+            "conditions",
+            "exceptions",
+            "podSecurity",
+            "expiresAt",
+            "description",
+            "properties",
+            "reportResult",
+        ];
         let spec = Fields::new(spec, "spec", &known)?;
         let matched = spec.get("match").ok_or_else(|| spec.error("match", "is required"))?;
         let selection = Selection::parse(matched, "spec.match")?
@@ -80,9 +96,6 @@ impl PolicyException {
             Some(conditions) => Conditions::parse(conditions, "spec.conditions")?,
             None => Conditions::default(),
         };
-        if !spec.list("podSecurity")?.is_empty() {
-            return Err(spec.error("podSecurity", "is not evaluated by this version"));
-        }
         Ok(Self {
             name: metadata.required_text("name")?.to_owned(),
             namespace: metadata.text("namespace")?.unwrap_or("default").to_owned(),
@@ -92,6 +105,8 @@ impl PolicyException {
             conditions,
             cel_conditions: Vec::new(),
             passes: false,
+            pod_security: Exclusion::parse_list(&spec, "podSecurity")?,
+            expires: expiry::read(&metadata, &spec)?,
             background: spec.flag("background")?.unwrap_or(true),
         })
     }
@@ -131,6 +146,8 @@ impl PolicyException {
             selection: None,
             conditions: Conditions::default(),
             cel_conditions: expressions::parse_conditions(&spec)?,
+            pod_security: Vec::new(),
+            expires: expiry::read(metadata, &spec)?,
             background: true,
             passes,
         })
@@ -156,6 +173,32 @@ impl PolicyException {
 
     pub(crate) fn is_background(&self) -> bool {
         self.background
+    }
+
+    /// Whether it has run out.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// What is told of one that has run out.
+    pub(crate) fn expiry_in_words(&self) -> String {
+        let when = self.expires.map_or_else(String::new, |expires| format!(" at {expires}"));
+        format!("; exception `{}` expired{when}", self.qualified_name())
+    }
+
+    /// When it runs out.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// Whether it excuses some controls of a rule rather than the whole rule.
+    pub(crate) fn is_partial_for(&self, rule: &Rule) -> bool {
+        !self.pod_security.is_empty() && rule.action.is_pod_security()
+    }
+
+    /// The controls that it excuses, where it does not excuse the whole of a `podSecurity` rule.
+    pub(crate) fn pod_security(&self) -> &[Exclusion] {
+        &self.pod_security
     }
 
     pub(crate) fn conditions(&self) -> &Conditions {

@@ -7,6 +7,7 @@
 //! comes back as [`Evaluation::Needs`].
 
 mod api_path;
+mod assertion;
 mod condition;
 mod context;
 mod defaulting;
@@ -24,6 +25,7 @@ mod kinds;
 mod mutation;
 mod patch;
 mod pattern;
+pub mod pod_security;
 mod policy;
 mod references;
 mod request;
@@ -41,6 +43,7 @@ pub use environment::{Answer, Environment, Lookup, Trigger};
 pub use error::ParseError;
 pub use exception::PolicyException;
 pub use global::{GlobalEntry, GlobalSource};
+pub use jmespath::query;
 pub use mutation::{Mutation, TargetMutation};
 pub use policy::{MatchCondition, Policy, derived_rules, is_policy, parse};
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};

@@ -7,6 +7,7 @@ mod mutation;
 mod parse;
 mod validating;
 mod validation;
+mod verification;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
 pub(crate) use mutation::{Change, Loop, Mutate, Operations, Patch, Target as MutateTarget};
 pub(crate) use parse::mentions_roles;
-pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
+pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Validation};
+pub(crate) use verification::ImageVerification;
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy, `policies.kyverno.io`
 /// ValidatingPolicy or NamespacedValidatingPolicy) and compiles its expressions.
@@ -126,8 +128,16 @@ pub(crate) struct Rule {
 pub(crate) enum Action {
     Validate(Box<Validation>),
     Mutate(Box<Mutate>),
+    VerifyImages(Vec<ImageVerification>),
     /// Something that is not done yet, in words.
     NotSupported(&'static str),
+}
+
+impl Action {
+    pub(crate) fn is_pod_security(&self) -> bool {
+        matches!(self, Self::Validate(validation)
+            if matches!(validation.assertion, Assertion::PodSecurity(_)))
+    }
 }
 
 impl Policy {
@@ -241,6 +251,7 @@ impl Policy {
     pub fn not_supported(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().filter_map(|rule| match rule.action {
             Action::NotSupported(what) => Some((&*rule.name, what)),
+            Action::VerifyImages(_) => Some((&*rule.name, "verifyImages")),
             Action::Validate(_) | Action::Mutate(_) => None,
         })
     }

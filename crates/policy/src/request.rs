@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kinds;
+
 /// A kind with its API group and version; the core group is the empty string.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupVersionKind {
@@ -21,6 +23,12 @@ impl GroupVersionKind {
     pub fn from_api_version(api_version: &str, kind: &str) -> Self {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+    }
+
+    /// The resource of this kind, as in `pods`; of a kind that is not built in, as names are usually made.
+    pub fn resource(&self) -> String {
+        let known = kinds::BUILT_IN.iter().find(|k| k.kind == self.kind && k.group == self.group);
+        known.map_or_else(|| kinds::guessed_resource(&self.kind), |known| known.resource.to_owned())
     }
 
     /// The `apiVersion` of objects of this kind.

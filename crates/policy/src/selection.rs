@@ -136,11 +136,15 @@ impl Selection {
         }
     }
 
-    /// Whether a `match` fits. Filters on users do not narrow it where no user is known.
+    /// Whether a `match` fits. Filters on users do not narrow it where no user is known; one that names
+    /// users alone says nothing then, and fits nothing.
     pub(crate) fn includes(&self, target: &Target<'_>) -> bool {
         let fits = |filter: &Filter| {
             filter.fits_object(target)
-                && target.request.user.as_ref().is_none_or(|user| filter.fits_user(user))
+                && match &target.request.user {
+                    Some(user) => filter.fits_user(user),
+                    None => filter.names_objects(),
+                }
         };
         match self {
             Self::Any(filters) => filters.iter().any(fits),
@@ -282,15 +286,18 @@ impl Filter {
     }
 
     fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        !self.names_objects() && !self.names_users()
+    }
+
+    fn names_objects(&self) -> bool {
+        !(self.kinds.is_empty()
             && self.names.is_empty()
             && self.name.is_none()
             && self.namespaces.is_empty()
             && self.annotations.is_empty()
             && self.selector.is_none()
             && self.namespace_selector.is_none()
-            && self.operations.is_empty()
-            && !self.names_users()
+            && self.operations.is_empty())
     }
 
     pub(crate) fn names_users(&self) -> bool {
@@ -333,8 +340,8 @@ impl Filter {
     fn fits_namespace_labels(&self, target: &Target<'_>) -> bool {
         let Some(selector) = &self.namespace_selector else { return true };
         if target.kind() == "Namespace" {
-            // Constraints hold the selector against a namespace's own labels.
-            return self.resources.is_none() || selector.matches(&target.texts("labels"));
+            // A namespace is in no namespace; constraints hold the selector against its own labels.
+            return self.resources.is_some() && selector.matches(&target.texts("labels"));
         }
         if self.resources.is_some() && !target.is_namespaced() {
             return true;

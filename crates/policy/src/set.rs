@@ -4,6 +4,7 @@ mod index;
 mod mutate;
 mod scope_of;
 
+use jiff::Timestamp;
 use serde_json::Map;
 
 use crate::environment::{Environment, Trigger};
@@ -96,6 +97,11 @@ impl PolicySet {
     pub fn asks_roles(&self) -> bool {
         self.policies.iter().any(Policy::asks_roles)
             || self.exceptions.iter().any(PolicyException::asks_roles)
+    }
+
+    /// The exceptions that have run out, and so exempt nothing: each is worth a finding.
+    pub fn expired_exceptions(&self, now: Timestamp) -> impl Iterator<Item = &PolicyException> {
+        self.exceptions.iter().filter(move |exception| exception.is_expired(now))
     }
 
     /// Judges a request by the rules that judge (validate, verifyImages). Nothing is fetched: what is

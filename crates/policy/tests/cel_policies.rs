@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use proofstream_policy::{
     Environment, Evaluation, FailurePolicy, GroupVersionResource, KnownKinds, Lookup, Mode,
-    Operation, Policy, PolicyException, PolicySet, Request, RuleResponse, Status, is_policy, parse,
+    Operation, Phase, Policy, PolicyException, PolicySet, Request, RuleResponse, Status, is_policy,
+    parse,
 };
 use serde_json::{Value, json};
 
@@ -206,7 +207,7 @@ fn actions_and_settings() {
     assert_eq!(of(evaluation), (Mode::Enforce, false, true, false));
     let scope = |spec: Value| {
         let set = PolicySet::compile(vec![parsed(&policy(spec))]).0;
-        set.admission_scope(&KnownKinds::default())
+        set.admission_scope(&KnownKinds::default(), Phase::Validate)
     };
     let scopes = scope(json!({
         "failurePolicy": "Ignore",

@@ -18,6 +18,7 @@ use crate::offline::files::{self, Found};
 use crate::offline::judge::{Circumstances, Defaults, Judge, Judged};
 use crate::offline::policies::{self, Loaded};
 use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
 use patched::Patched;
@@ -25,6 +26,9 @@ use selector::{Identity, Selector, policy_matches, rule_matches};
 
 /// The reason given where a test expects something of a resource that it does not have.
 pub const NO_SUCH_RESOURCE: &str = "the test's resources do not contain this one";
+
+/// What an expectation needs where the files are missing that would hold its resources.
+pub const NO_RESOURCE_FILE: &str = "resource files that are not there";
 
 /// One expectation and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -208,6 +212,8 @@ struct Bench {
     resources: Vec<Resource>,
     /// Existing objects that rules may change.
     existing: Vec<Resource>,
+    /// Whether files that the test names as its resources are not there.
+    lacks_files: bool,
     /// (policy, namespace) of the policies that can be judged with.
     policies: Vec<(String, Option<String>)>,
     /// (policy, rule, what) of rules that cannot be run.
@@ -258,7 +264,15 @@ impl Bench {
             Some(path) => context::load(&folder.join(path))?,
             None => HashMap::new(),
         };
-        let resources = load_resources(&resolve(folder, &test.resources), tell);
+        let stubs = Stubs::load(
+            &test.api_call_responses,
+            &test.global_context_entries,
+            &resolve(folder, &test.cluster_resources),
+            now,
+        )?;
+        let resource_paths = resolve(folder, &test.resources);
+        let lacks_files = resource_paths.iter().any(|path| !path.exists());
+        let resources = load_resources(&resource_paths, tell);
         let existing = load_resources(&resolve(folder, &test.target_resources), tell);
         let known = existing.iter().chain(&resources).map(|each| each.object.clone()).collect();
         let circumstances = Circumstances {
@@ -269,6 +283,7 @@ impl Bench {
             defaults: Defaults::AsWritten,
             parameters,
             answers,
+            stubs,
             now,
         };
         let (mut judge, _) = Judge::new(own, circumstances);
@@ -276,7 +291,16 @@ impl Bench {
             judge.notice(&resource.object);
         }
         let judged = resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
-        Ok(Self { resources, existing, policies, not_supported, loaded, judge, judged })
+        Ok(Self {
+            resources,
+            existing,
+            lacks_files,
+            policies,
+            not_supported,
+            loaded,
+            judge,
+            judged,
+        })
     }
 
     fn outcome(
@@ -349,6 +373,7 @@ impl Bench {
                     _ => said.response.message.clone(),
                 },
             },
+            None if !is_there && self.lacks_files => Outcome::unsupported(NO_RESOURCE_FILE),
             None if !is_there => Outcome::failed(NO_SUCH_RESOURCE),
             None => self.not_supported(expected).unwrap_or_else(|| {
                 Outcome::failed("the rule says nothing of this resource: it does not match")

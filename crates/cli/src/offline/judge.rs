@@ -10,6 +10,7 @@ use proofstream_policy::{
 use serde_json::{Map, Value};
 
 use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::values::{ByRule, Values, namespace_labels};
 
 /// Most namespaces whose labels are remembered from the objects themselves.
@@ -33,6 +34,8 @@ pub struct Circumstances {
     pub parameters: Vec<Value>,
     /// What lookups find.
     pub answers: HashMap<Lookup, Answer>,
+    /// Answers to what policies look up.
+    pub stubs: Stubs,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -59,6 +62,7 @@ pub struct Judge {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     parameters: Value,
     answers: HashMap<Lookup, Answer>,
+    stubs: Stubs,
     now: Timestamp,
 }
 
@@ -97,6 +101,7 @@ impl Judge {
             defaults,
             parameters,
             answers,
+            stubs,
             now,
         } = circumstances;
         let parameters = Value::Array(parameters);
@@ -114,6 +119,7 @@ impl Judge {
             namespaces,
             parameters,
             answers,
+            stubs,
             now,
         };
         (judge, duplicates)
@@ -239,7 +245,7 @@ impl Judge {
         environment.variables = variables;
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
-        environment.offline = self.existing.is_none();
+        environment.offline = self.existing.is_none() && self.stubs.are_none();
         environment.answers.clone_from(&self.answers);
         environment.parameters = Some(self.parameters.clone());
         for _ in 0..MAX_ROUNDS {
@@ -261,7 +267,7 @@ impl Judge {
             (Some(existing), Lookup::Objects { .. }) => {
                 Ok(existing.iter().filter(|object| lookup.selects(object)).cloned().collect())
             }
-            _ => Err(format!("no answer is given for {}", lookup.describe())),
+            _ => self.stubs.answer(lookup),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::offline::files;
+use crate::offline::stubs::{CallResponse, GlobalEntry};
 use crate::offline::values::Values;
 
 /// One test: policies, resources, and what is expected of them.
@@ -40,13 +41,17 @@ pub struct TestFile {
     pub context: Option<String>,
     /// Files of objects that policies take as parameters.
     pub param_resources: Vec<String>,
-
-    cluster_resources: Vec<String>,
-    api_call_responses: Vec<Value>,
-    global_context_entries: Vec<Value>,
+    /// Files with objects of the cluster.
+    pub cluster_resources: Vec<String>,
+    /// Answers to calls.
+    pub api_call_responses: Vec<CallResponse>,
+    /// Data of global context entries.
+    pub global_context_entries: Vec<GlobalEntry>,
     #[serde(rename = "jsonPayload")]
     json_payload: Option<String>,
     json_payloads: Vec<String>,
+    http_payloads: Vec<String>,
+    envoy_payloads: Vec<String>,
     checks: Vec<Value>,
 }
 
@@ -168,6 +173,12 @@ impl TestFile {
                 return Err(Failure::input(message).help("name the policy that is tested"));
             }
         }
+        for (index, call) in self.api_call_responses.iter().enumerate() {
+            if let Some(fault) = call.fault() {
+                let place = format!("{file}:{line}: apiCallResponses[{index}]");
+                return Err(Failure::input(format!("{place}: {fault}")));
+            }
+        }
         Ok(self)
     }
 
@@ -179,10 +190,9 @@ impl TestFile {
     /// What the whole test uses that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
         let used = [
-            (!self.cluster_resources.is_empty(), "clusterResources"),
-            (!self.api_call_responses.is_empty(), "apiCallResponses"),
-            (!self.global_context_entries.is_empty(), "globalContextEntries"),
             (self.json_payload.is_some() || !self.json_payloads.is_empty(), "jsonPayload"),
+            (!self.http_payloads.is_empty(), "httpPayloads"),
+            (!self.envoy_payloads.is_empty(), "envoyPayloads"),
             (!self.checks.is_empty(), "checks"),
         ];
         used.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what)

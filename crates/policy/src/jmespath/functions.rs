@@ -1,5 +1,6 @@
 //! The table of functions: name, what each argument may be, what is run.
 
+mod certificate;
 mod encoding;
 mod field;
 mod lists;
@@ -122,13 +123,14 @@ impl Function {
     }
 }
 
-fn tables() -> [&'static [Function]; 7] {
+fn tables() -> [&'static [Function]; 8] {
     [
         lists::TABLE,
         text::TABLE,
         numbers::TABLE,
         time::TABLE,
         encoding::TABLE,
+        certificate::TABLE,
         field::TABLE,
         random::TABLE,
     ]

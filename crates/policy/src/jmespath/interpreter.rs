@@ -85,6 +85,7 @@ impl Interpreter {
                 compare(*comparator, &left, &right)
             }
             Ast::Reference(inner) => Ok(Data::Reference(inner)),
+            Ast::Variable(name) => Err(Failure::invalid(format!("unknown name `${name}`"))),
             _ => self.evaluate_compound(ast, node),
         }
     }

@@ -166,6 +166,11 @@ fn derive_for(rule: &Value, template: Template, kinds: &Value) -> Option<Value> 
         if let Some(pattern) = validate.get_mut("pattern") {
             wrap(pattern, template.keys);
         }
+        for side in ["object", "oldObject"] {
+            if let Some(object) = validate.get_mut("assert").and_then(|tree| tree.get_mut(side)) {
+                wrap(object, template.keys);
+            }
+        }
         for pattern in
             validate.get_mut("anyPattern").and_then(Value::as_array_mut).into_iter().flatten()
         {

@@ -9,7 +9,7 @@ use super::autogen;
 use super::expressions::{self, Expressions};
 use super::mutation;
 use super::validation::{self, Assertion, Validation};
-use super::{Action, MatchCondition, ModeOverride, Policy, Rule, Settings};
+use super::{Action, ImageVerification, MatchCondition, ModeOverride, Policy, Rule, Settings};
 use crate::context;
 use crate::error::ParseError;
 use crate::fields::Fields;
@@ -315,7 +315,10 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         }
         _ => {
             made.kind = RuleKind::VerifyImages;
-            made.action = Action::NotSupported("verifyImages");
+            made.action = match fields.get("imageExtractors") {
+                Some(_) => Action::NotSupported("verifyImages with imageExtractors"),
+                None => Action::VerifyImages(ImageVerification::parse_list(&fields)?),
+            };
             // The newer place of the mode is each entry; they may not differ.
             for (path, item) in fields.list("verifyImages")? {
                 let entry = Fields::open(item, &path)?;
@@ -348,15 +351,9 @@ fn validate(
     made.mode = mode(&fields, "failureAction")?.or(older);
     made.overrides = overrides(&fields, "failureActionOverrides")?;
     made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
-    for (name, what) in [
-        ("podSecurity", "validate.podSecurity"),
-        ("assert", "validate.assert"),
-        ("manifests", "validate.manifests"),
-    ] {
-        if fields.get(name).is_some() {
-            made.action = Action::NotSupported(what);
-            return Ok(());
-        }
+    if fields.get("manifests").is_some() {
+        made.action = Action::NotSupported("validate.manifests");
+        return Ok(());
     }
     let own = validation::assertion(&fields, 0)?;
     if let (Some(_), Some(_)) = (&own, &cel) {

@@ -4,9 +4,10 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use crate::commands::Format;
+use crate::commands::policy::ResultFormat;
 use crate::console::{Console, Paint};
 use crate::exit::Failure;
+use crate::junit::{self, Case, Outcome, Suite};
 use crate::offline::report::{RuleResult, Summary, Word};
 
 /// Where results go.
@@ -23,6 +24,7 @@ pub(super) enum Sink {
         patched: Vec<String>,
         kept: usize,
     },
+    Junit,
 }
 
 /// Most bytes of changed objects that are kept.
@@ -31,10 +33,11 @@ const MAX_PATCHED: usize = 512 << 20;
 // === impl Sink ===
 
 impl Sink {
-    pub(super) fn new(format: Format, all: bool, paint: Paint) -> Self {
+    pub(super) fn new(format: ResultFormat, all: bool, paint: Paint) -> Self {
         match format {
-            Format::Table => Self::Table { all, paint, began: false, patched: 0 },
-            Format::Json => Self::Json { first: true, patched: Vec::new(), kept: 0 },
+            ResultFormat::Table => Self::Table { all, paint, began: false, patched: 0 },
+            ResultFormat::Json => Self::Json { first: true, patched: Vec::new(), kept: 0 },
+            ResultFormat::Junit => Self::Junit,
         }
     }
 
@@ -42,6 +45,7 @@ impl Sink {
         match self {
             Self::Table { .. } => Ok(()),
             Self::Json { .. } => write!(console.out(), "{{\"results\":["),
+            Self::Junit => junit::begin(console.out()),
         }
     }
 
@@ -60,6 +64,7 @@ impl Sink {
                 }
                 Ok(())
             }
+            Self::Junit => suite(place, results).write(console.out()),
             Self::Table { all, paint, began, .. } => {
                 let shown: Vec<_> = results
                     .iter()
@@ -80,6 +85,8 @@ impl Sink {
     pub(super) fn patched(&mut self, object: &Value) -> Result<(), Failure> {
         match self {
             Self::Table { patched, .. } => *patched += 1,
+            // The format knows cases alone.
+            Self::Junit => {}
             Self::Json { patched, kept, .. } => {
                 let text = object.to_string();
                 *kept += text.len();
@@ -108,6 +115,7 @@ impl Sink {
                 write!(out, "\n],\"patched\":[{patched}],\"generated\":[],")?;
                 writeln!(out, "\"summary\":{summary}}}")
             }
+            Self::Junit => junit::end(console.out()),
             Self::Table { began, patched, .. } => {
                 if *began {
                     writeln!(console.out())?;
@@ -120,6 +128,23 @@ impl Sink {
             }
         }
     }
+}
+
+/// The results for one object: a rule that does not apply was not run, one that only warns holds.
+fn suite(place: &str, results: &[RuleResult]) -> Suite {
+    let named = results.first().map(|result| format!("{} ({place})", result.resource));
+    let mut suite = Suite::new(named.unwrap_or_default());
+    for result in results {
+        let message = || result.message.clone();
+        let outcome = match result.result {
+            Word::Pass | Word::Warn => Outcome::Passed,
+            Word::Fail => Outcome::Failed(message()),
+            Word::Error => Outcome::Error(message()),
+            Word::Skip => Outcome::Skipped(message()),
+        };
+        suite.push(Case { class: result.policy.clone(), name: result.rule.clone(), outcome });
+    }
+    suite
 }
 
 /// One result: its word, policy and rule, and below them the message.
