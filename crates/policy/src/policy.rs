@@ -104,6 +104,10 @@ pub(crate) struct ModeOverride {
 
 /// One rule, written or derived from a rule for pods.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the document or says what it asks for"
+)]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) kind: RuleKind,

@@ -218,14 +218,7 @@ impl Up {
         let decisions = recorder("admission/0", Start::NewEpoch)?;
         let changes = recorder("policies", Start::Resume)?;
         let enforcers = Arc::new(settled::enforcers(&config, &client, &changes).await?);
-        let policies = PolicyStore::new(
-            Arc::<Catalog>::clone(&catalog),
-            Arc::clone(&enforcers),
-            changes,
-            awaited(&config),
-            derived::previous_policies(&projection)?,
-        );
-        policies.take_exceptions_from(config.exception_namespaces.clone());
+        let policies = policies(&config, &catalog, &enforcers, changes, &projection)?;
         let namespaces = Arc::new(Namespaces::new(client.clone()));
         let metrics = Metrics::new();
         let globals = Globals::new(client.clone());
@@ -442,6 +435,25 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), UpErro
     let listener = TcpListener::bind(address).await.map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
     Ok((listener, address))
+}
+
+/// The policies, none read yet.
+fn policies(
+    config: &Config,
+    catalog: &Arc<Catalog>,
+    enforcers: &Arc<Enforcers>,
+    changes: Recorder,
+    projection: &Projection,
+) -> Result<Arc<PolicyStore>, UpError> {
+    let policies = PolicyStore::new(
+        Arc::<Catalog>::clone(catalog),
+        Arc::clone(enforcers),
+        changes,
+        awaited(config),
+        derived::previous_policies(projection)?,
+    );
+    policies.take_exceptions_from(config.exception_namespaces.clone());
+    Ok(policies)
 }
 
 fn awaited(config: &Config) -> Vec<String> {

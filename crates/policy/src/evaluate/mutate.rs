@@ -68,12 +68,11 @@ pub(crate) fn rule(
     if let Err(said) = approach(judgement, target, at)? {
         return Some((dress(said, request, target, at), None));
     }
-    let outcome = match exempted(judgement, target, at, empty) {
-        Some((said, _)) => Err(said),
-        None => {
-            let work = |scope: &Scope<'_>| change(&mutate.change, scope, Subject::Request(object));
-            in_scope(judgement, at, empty, work).and_then(|outcome| outcome)
-        }
+    let outcome = if let Some((said, _)) = exempted(judgement, target, at, empty) {
+        Err(said)
+    } else {
+        let work = |scope: &Scope<'_>| change(&mutate.change, scope, Subject::Request(object));
+        in_scope(judgement, at, empty, work).and_then(|outcome| outcome)
     };
     let (said, object) = told(outcome);
     Some((dress(said, request, target, at), object))
