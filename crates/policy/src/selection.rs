@@ -297,6 +297,8 @@ impl Filter {
             && self.annotations.is_empty()
             && self.selector.is_none()
             && self.namespace_selector.is_none()
+            && self.resources.is_none()
+            && self.scope.is_none()
             && self.operations.is_empty())
     }
 

@@ -206,7 +206,9 @@ impl<'s> Sources<'s> {
                 let url_path = format!("/api/v1/namespaces/{name}");
                 let lookup = Lookup::ApiCall { method: "GET".to_owned(), url_path, body: None };
                 let environment = judgement.environment;
-                if environment.offline && !environment.answers.contains_key(&lookup) {
+                if (environment.offline || environment.parameters.is_some())
+                    && !environment.answers.contains_key(&lookup)
+                {
                     namespace_from_labels(name, request.namespace_labels.as_ref())
                 } else {
                     judgement.answer(lookup).map_err(|failure| fault(&failure))?.clone()

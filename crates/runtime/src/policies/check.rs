@@ -59,7 +59,8 @@ mod tests {
         let pods = json!({"any": [{"resources": {"kinds": ["Secret"]}}]});
         let broken = policy(json!({"name": "r", "match": pods, "validate": {"patern": {}}}));
         assert!(read(&broken).unwrap_err().to_string().contains("spec.rules[0].validate"));
-        let images = json!({"name": "r", "match": pods, "verifyImages": []});
+        let images =
+            json!({"name": "r", "match": pods, "verifyImages": [{"imageReferences": ["*"]}]});
         assert_eq!(read(&policy(images.clone())), Ok(()));
         let advice = advice(&policy(images));
         assert_eq!(
