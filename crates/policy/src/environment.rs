@@ -24,6 +24,27 @@ pub enum Lookup {
         /// Body of a POST as JSON text.
         body: Option<String>,
     },
+    /// One object, answered with the whole of it.
+    Object {
+        /// Its `apiVersion`.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+        /// Its namespace; `None` for a kind without.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    },
+    /// All objects of a kind in a namespace, answered with a list of them (or an object with
+    /// `items`).
+    Objects {
+        /// Their `apiVersion`.
+        api_version: String,
+        /// Their kind.
+        kind: String,
+        /// Their namespace; `None` for a kind without.
+        namespace: Option<String>,
+    },
     /// A call to another service, answered with the decoded body.
     Service {
         /// `GET` or `POST`.
@@ -58,6 +79,13 @@ impl Lookup {
         match self {
             Self::ConfigMap { namespace, name } => format!("ConfigMap `{namespace}/{name}`"),
             Self::ApiCall { method, url_path, .. } => format!("API call `{method} {url_path}`"),
+            Self::Object { kind, namespace: Some(namespace), name, .. } => {
+                format!("{kind} `{namespace}/{name}`")
+            }
+            Self::Object { kind, namespace: None, name, .. } => format!("{kind} `{name}`"),
+            Self::Objects { kind, namespace, .. } => {
+                format!("all {kind} of `{}`", namespace.as_deref().unwrap_or("*"))
+            }
             Self::Service { method, url, .. } => format!("call `{method} {url}`"),
             Self::Global { name, .. } => format!("global context entry `{name}`"),
             Self::Image { reference } => format!("image `{reference}`"),

@@ -1,6 +1,7 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
 mod autogen;
+mod generation;
 mod parse;
 mod validation;
 
@@ -15,6 +16,9 @@ use crate::error::ParseError;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
+pub(crate) use generation::{
+    GenerateEach, GenerateRule, ObjectTemplate, Product, SourceKind, Work,
+};
 pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
@@ -57,6 +61,9 @@ pub(crate) struct Settings {
     pub(crate) admission: bool,
     pub(crate) apply_one: bool,
     pub(crate) emit_warning: bool,
+    /// Whether generate rules that say nothing of it look at objects older than the policy.
+    pub(crate) generate_existing: bool,
+    pub(crate) server_side_apply: bool,
 }
 
 /// A CEL condition that the API server checks before it calls the webhook.
@@ -101,6 +108,7 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Action {
     Validate(Box<Validation>),
+    Generate(Box<GenerateRule>),
     /// Something that is not done yet, in words.
     NotSupported(&'static str),
 }
@@ -177,7 +185,7 @@ impl Policy {
     pub fn not_supported(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().filter_map(|rule| match rule.action {
             Action::NotSupported(what) => Some((&*rule.name, what)),
-            Action::Validate(_) => None,
+            Action::Validate(_) | Action::Generate(_) => None,
         })
     }
 }

@@ -8,12 +8,14 @@ use serde_json::Map;
 use crate::environment::{Environment, Trigger};
 use crate::evaluate::{self, RuleAt};
 use crate::exception::PolicyException;
-use crate::policy::Policy;
+use crate::generation::Generation;
+use crate::policy::{Policy, Rule};
 use crate::request::Request;
-use crate::response::Evaluation;
+use crate::response::{Evaluation, RuleKind};
 use crate::scope::Judgement;
 use crate::selection::Target;
 use index::{Index, Place};
+pub(crate) use scope_of::resources_of;
 pub use scope_of::{KnownKinds, MatchesNothing, ScopeRule, WebhookScope};
 
 /// Policies ready to be evaluated; immutable, and shared between threads.
@@ -81,7 +83,8 @@ impl PolicySet {
         let empty = Map::new();
         let mut responses = Vec::new();
         let mut decided = None;
-        for at in self.rules_at(&candidates, environment.trigger) {
+        let rules = self.rules_at(&candidates, environment.trigger);
+        for at in rules.filter(|at| is_judging(at.rule)) {
             // With `applyRules: One` the first rule that says pass or fail ends the policy.
             if decided == Some(at.policy_index) {
                 continue;
@@ -95,6 +98,35 @@ impl PolicySet {
         }
         let needs = judgement.needs.into_inner();
         if needs.is_empty() { Evaluation::Done(responses) } else { Evaluation::Needs(needs) }
+    }
+
+    /// What generate rules make of a request: complete objects, which the caller makes or compares with
+    /// what is there. A rule whose objects cannot all be made says so, and what can be made is made.
+    pub fn generate(&self, request: &Request, environment: &Environment) -> Evaluation<Generation> {
+        let target = Target::new(request);
+        let candidates = self.index.candidates(&target, request);
+        let mut generation = Generation::default();
+        if candidates.is_empty() {
+            return Evaluation::Done(generation);
+        }
+        let judgement = Judgement::new(request, environment);
+        let empty = Map::new();
+        let mut decided = None;
+        let rules = self.rules_at(&candidates, environment.trigger);
+        for at in rules.filter(|at| at.rule.kind == RuleKind::Generate) {
+            if decided == Some(at.policy_index) {
+                continue;
+            }
+            if let Some((response, objects)) = evaluate::generate(&judgement, &target, &at, &empty) {
+                if at.policy.settings.apply_one && response.status.is_decided() {
+                    decided = Some(at.policy_index);
+                }
+                generation.responses.push(response);
+                generation.objects.extend(objects);
+            }
+        }
+        let needs = judgement.needs.into_inner();
+        if needs.is_empty() { Evaluation::Done(generation) } else { Evaluation::Needs(needs) }
     }
 
     /// The rules at some places that speak on such an occasion.
@@ -112,5 +144,13 @@ impl PolicySet {
             let rule = policy.rules.get(rule_index).filter(|_| wanted)?;
             Some(RuleAt { policy_index, policy, rule, exceptions: &self.exceptions })
         })
+    }
+}
+
+/// Whether a rule judges, so that `evaluate` speaks of it; one that makes objects does not.
+pub(crate) fn is_judging(rule: &Rule) -> bool {
+    match rule.kind {
+        RuleKind::Validate | RuleKind::VerifyImages | RuleKind::Mutate => true,
+        RuleKind::Generate => false,
     }
 }

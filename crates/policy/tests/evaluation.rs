@@ -402,7 +402,6 @@ fn what_is_not_evaluated_is_never_a_pass() {
     rules[0].as_object_mut().unwrap().remove("validate");
     for (kind, body, refuses) in [
         ("mutate", json!({"patchStrategicMerge": {}}), false),
-        ("generate", json!({}), false),
         ("verifyImages", json!([]), true),
     ] {
         let mut rules = rules.clone();

@@ -277,9 +277,29 @@ pub(crate) async fn judge_with(
     resolver: &dyn LookupResolver,
     deadline: Instant,
 ) -> Vec<RuleResponse> {
+    let evaluate = |environment: &Environment| set.evaluate(request, environment);
+    if let Some(responses) = settle(&mut environment, resolver, deadline, evaluate).await {
+        return responses;
+    }
+    // A rule that always wants more is judged with what it has.
+    environment.offline = true;
+    match set.evaluate(request, &environment) {
+        Evaluation::Done(responses) => responses,
+        Evaluation::Needs(_) => Vec::new(),
+    }
+}
+
+/// Evaluates, makes the lookups that are asked for, and evaluates again; `None` where that does not
+/// end. A lookup that has no answer by the deadline has failed.
+pub(crate) async fn settle<T>(
+    environment: &mut Environment,
+    resolver: &dyn LookupResolver,
+    deadline: Instant,
+    evaluate: impl Fn(&Environment) -> Evaluation<T>,
+) -> Option<T> {
     for _ in 0..ROUNDS {
-        match set.evaluate(request, &environment) {
-            Evaluation::Done(responses) => return responses,
+        match evaluate(environment) {
+            Evaluation::Done(done) => return Some(done),
             Evaluation::Needs(lookups) => {
                 let found = lookups.iter().map(|lookup| async move {
                     match timeout_at(deadline.into(), resolver.resolve(lookup)).await {
@@ -292,12 +312,7 @@ pub(crate) async fn judge_with(
             }
         }
     }
-    // A rule that always wants more is judged with what it has.
-    environment.offline = true;
-    match set.evaluate(request, &environment) {
-        Evaluation::Done(responses) => responses,
-        Evaluation::Needs(_) => Vec::new(),
-    }
+    None
 }
 
 fn moment(time: Timestamp) -> jiff::Timestamp {

@@ -2,8 +2,11 @@
 
 pub mod admission;
 pub mod background;
+pub mod cleanup;
 pub mod clock;
 pub mod enforcers;
+pub mod generation;
+pub mod hands;
 pub mod ingest;
 pub mod policies;
 pub mod projection;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use proofstream_catalog::Catalog;
 use proofstream_model::{ControlRef, Enforcer, Entry, PolicyBody, PolicyState};
+use proofstream_policy::CleanupPolicy;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -108,6 +109,8 @@ pub struct Policies {
     pub admission: BTreeMap<Lane, Compiled>,
     /// Everything, for the background, whoever enforces it.
     pub all: Compiled,
+    /// What deletes on a schedule.
+    pub cleanup: Vec<Arc<CleanupPolicy>>,
 }
 
 struct Held {
@@ -418,10 +421,10 @@ impl Inner {
         };
         let parsed = match unreadable {
             Some(reason) => Err(reason),
-            None => proofstream_policy::parse(text.document()).map_err(|error| error.to_string()),
+            None => compiled::check(text.document()),
         };
         let held = match parsed {
-            Ok(_) => {
+            Ok(()) => {
                 let in_force = Some(Arc::clone(&text));
                 Held { text, generation, parsed: Ok(()), in_force }
             }

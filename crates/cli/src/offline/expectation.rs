@@ -1,23 +1,25 @@
 //! Runs test files and compares what rules say with what is expected of them, strictly: an
 //! expectation holds only where a response with that rule and that result exists.
 
+mod generated;
 mod selector;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use proofstream_policy::{Operation, RuleResponse, Status, UserInfo};
+use proofstream_policy::{Operation, Status, UserInfo};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::offline::files::{self, Found};
-use crate::offline::judge::{Circumstances, Defaults, Judge};
+use crate::offline::judge::{Circumstances, Defaults, Judge, Spoken};
 use crate::offline::policies::{self, Loaded};
 use crate::offline::scope;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
+use generated::Wanted;
 use selector::{Identity, Selector, policy_matches, rule_matches};
 
 /// The reason given where a test expects something of a resource that it does not have.
@@ -133,9 +135,10 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     };
     let bench = Bench::prepare(folder, test, now, &mut tell).map_err(&mut tell).ok();
     for expected in &test.results {
+        let wanted = Wanted::load(folder, expected);
         for selector in selectors(expected, bench.as_ref()) {
             let outcome = match &bench {
-                Some(bench) => bench.outcome(test, expected, &selector),
+                Some(bench) => bench.outcome(test, expected, &selector, &wanted),
                 None => Outcome::failed("the test cannot be prepared"),
             };
             report.expectations.push(Expectation {
@@ -206,7 +209,7 @@ struct Bench {
     loaded: Loaded,
     judge: Judge,
     /// What the rules say of each resource, for the operation that the values give.
-    responses: Vec<Vec<RuleResponse>>,
+    spoken: Vec<Vec<Spoken>>,
 }
 
 struct Resource {
@@ -248,15 +251,25 @@ impl Bench {
         let (mut judge, _) =
             Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
         let resources = load_resources(&resolve(folder, &test.resources), tell);
+        let named = test.results.iter().filter_map(|each| each.clone_source_resource.clone());
+        let sources: Vec<String> = named.collect();
+        for source in load_resources(&resolve(folder, &sources), tell).iter().chain(&resources) {
+            judge.offer_source(&source.object);
+        }
         for resource in &resources {
             judge.notice(&resource.object);
         }
-        let responses =
-            resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
-        Ok(Self { resources, policies, not_supported, loaded, judge, responses })
+        let spoken = resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
+        Ok(Self { resources, policies, not_supported, loaded, judge, spoken })
     }
 
-    fn outcome(&self, test: &TestFile, expected: &Expected, selector: &Selector) -> Outcome {
+    fn outcome(
+        &self,
+        test: &TestFile,
+        expected: &Expected,
+        selector: &Selector,
+        wanted: &Result<Wanted, Failure>,
+    ) -> Outcome {
         let foreign = self.loaded.unsupported.iter().find(|each| each.name == expected.policy);
         if let Some(foreign) = foreign {
             return Outcome::unsupported(&format!("kind {}", foreign.kind));
@@ -280,7 +293,10 @@ impl Bench {
             Some(None) => return Outcome::failed("the operation is not one of the API server's"),
             operation => operation.flatten(),
         };
-        self.compare(expected, selector, operation)
+        match wanted {
+            Ok(wanted) => self.compare(expected, selector, operation, wanted),
+            Err(failure) => Outcome::failed(failure.message.clone()),
+        }
     }
 
     fn compare(
@@ -288,31 +304,36 @@ impl Bench {
         expected: &Expected,
         selector: &Selector,
         operation: Option<Operation>,
+        objects: &Wanted,
     ) -> Outcome {
         let mut is_there = false;
         let mut found = Vec::new();
-        for (resource, responses) in self.resources.iter().zip(&self.responses) {
+        for (resource, spoken) in self.resources.iter().zip(&self.spoken) {
             if !selector.matches(&resource.identity, expected.namespace.as_deref()) {
                 continue;
             }
             is_there = true;
             let tried = operation
                 .map(|operation| self.judge.judge(resource.object.clone(), Some(operation)));
-            let responses = tried.as_ref().unwrap_or(responses);
-            found.extend(responses.iter().filter(|response| is_meant(expected, response)).cloned());
+            let spoken = tried.as_ref().unwrap_or(spoken);
+            found.extend(spoken.iter().filter(|spoken| is_meant(expected, spoken)).cloned());
         }
         let wanted = expected.result().unwrap_or_default();
-        let best = found.iter().find(|response| response.status.as_str() == wanted);
+        let best = found.iter().find(|spoken| spoken.response.status.as_str() == wanted);
         match best.or_else(|| found.first()) {
-            Some(response) if response.status == Status::NotSupported => self
+            Some(Spoken { response, .. }) if response.status == Status::NotSupported => self
                 .not_supported(expected)
                 .unwrap_or_else(|| Outcome::unsupported(&response.message)),
-            Some(response) => Outcome {
-                actual: Some(response.status.as_str().to_owned()),
-                holds: response.status.as_str() == wanted,
-                unsupported: None,
-                reason: response.message.clone(),
-            },
+            Some(Spoken { response, generated }) => {
+                let made = response.status == Status::Pass;
+                let differs = made.then(|| objects.difference(generated)).flatten();
+                Outcome {
+                    actual: Some(response.status.as_str().to_owned()),
+                    holds: response.status.as_str() == wanted && differs.is_none(),
+                    unsupported: None,
+                    reason: differs.unwrap_or_else(|| response.message.clone()),
+                }
+            }
             None if !is_there => Outcome::failed(NO_SUCH_RESOURCE),
             None => self.not_supported(expected).unwrap_or_else(|| {
                 Outcome::failed("the rule says nothing of this resource: it does not match")
@@ -330,7 +351,7 @@ impl Bench {
     }
 }
 
-fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {
+fn is_meant(expected: &Expected, Spoken { response, .. }: &Spoken) -> bool {
     policy_matches(expected, &response.policy, response.policy_namespace.as_deref())
         && rule_matches(expected.rule.as_deref(), &response.rule)
 }

@@ -1,11 +1,11 @@
 //! Judges one object after another with the same policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Duplicate, Environment, Evaluation, Operation, Policy, PolicyException, PolicySet, Request,
-    RuleResponse, UserInfo, default_object,
+    Answer, Duplicate, Environment, Evaluation, Generated, Generation, Lookup, Operation, Policy,
+    PolicyException, PolicySet, Request, RuleResponse, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
 
@@ -51,6 +51,17 @@ pub struct Judge {
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     now: Timestamp,
+    /// Objects that rules may copy, as answers to their lookups.
+    sources: HashMap<Lookup, Answer>,
+}
+
+/// What one rule says of one object, and the objects it makes of it.
+#[derive(Debug, Clone)]
+pub struct Spoken {
+    /// What it says.
+    pub response: RuleResponse,
+    /// What it makes.
+    pub generated: Vec<Generated>,
 }
 
 // === impl Judge ===
@@ -63,7 +74,10 @@ impl Judge {
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        (Self { set, values, by_rule, by_element, user, defaults, namespaces, now }, duplicates)
+        let sources = HashMap::new();
+        let judge =
+            Self { set, values, by_rule, by_element, user, defaults, namespaces, now, sources };
+        (judge, duplicates)
     }
 
     /// The policies, in the order of the responses' `policy_index`.
@@ -81,9 +95,33 @@ impl Judge {
         }
     }
 
+    /// Lets rules copy an object, as if it were in the cluster.
+    pub fn offer_source(&mut self, object: &Value) {
+        let text = |pointer: &str| {
+            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let (api_version, kind) = (text("/apiVersion"), text("/kind"));
+        let namespace = Some(text("/metadata/namespace")).filter(|name| !name.is_empty());
+        let all = Lookup::Objects {
+            api_version: api_version.clone(),
+            kind: kind.clone(),
+            namespace: namespace.clone(),
+        };
+        let one = Lookup::Object { api_version, kind, namespace, name: text("/metadata/name") };
+        // Of two with one name the first counts.
+        if self.sources.contains_key(&one) {
+            return;
+        }
+        self.sources.insert(one, Ok(object.clone()));
+        let list = self.sources.entry(all).or_insert_with(|| Ok(Value::Array(Vec::new())));
+        if let Ok(Value::Array(items)) = list {
+            items.push(object.clone());
+        }
+    }
+
     /// What every rule that matches says of an object, in the order of policies and rules, if the
     /// operation (CREATE, unless values say otherwise) were tried on it.
-    pub fn judge(&self, mut object: Value, operation: Option<Operation>) -> Vec<RuleResponse> {
+    pub fn judge(&self, mut object: Value, operation: Option<Operation>) -> Vec<Spoken> {
         scope::put_into_namespace(&mut object);
         if self.defaults == Defaults::Filled {
             default_object(&mut object);
@@ -92,18 +130,16 @@ impl Judge {
         let resource = request.name.clone().unwrap_or_default();
         // Values may differ by policy: each such policy is asked on its own, all others at once.
         let special = self.values.policies_with_values_for(&resource);
-        let is_special = |response: &RuleResponse| special.contains(&&*response.policy);
+        let is_special = |spoken: &Spoken| special.contains(&&*spoken.response.policy);
         let common = self.values.variables(None, &resource);
         let mut all = self.evaluate(request.clone(), common, operation);
-        all.retain(|response| !is_special(response));
+        all.retain(|spoken| !is_special(spoken));
         for policy in &special {
             let variables = self.values.variables(Some(policy), &resource);
             let own = self.evaluate(request.clone(), variables, operation);
-            all.extend(own.into_iter().filter(|response| &*response.policy == *policy));
+            all.extend(own.into_iter().filter(|spoken| &*spoken.response.policy == *policy));
         }
-        if !special.is_empty() {
-            all.sort_by_key(|response| response.policy_index);
-        }
+        all.sort_by_key(|spoken| spoken.response.policy_index);
         all
     }
 
@@ -121,7 +157,7 @@ impl Judge {
         mut request: Request,
         mut variables: Map<String, Value>,
         operation: Option<Operation>,
-    ) -> Vec<RuleResponse> {
+    ) -> Vec<Spoken> {
         // Taken out, because it becomes the request's own: an old object, for one, is judged as if
         // it were created, whatever happens to the new one.
         let given = variables.remove("request.operation");
@@ -132,19 +168,41 @@ impl Judge {
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
         environment.offline = true;
-        for _ in 0..MAX_ROUNDS {
-            match self.set.evaluate(&request, &environment) {
-                Evaluation::Done(responses) => return responses,
-                Evaluation::Needs(lookups) => {
-                    for lookup in lookups {
-                        let answer = Err("there is no cluster to ask".to_owned());
-                        environment.answers.insert(lookup, answer);
-                    }
+        let judged = finish(&mut environment, |environment| self.set.evaluate(&request, environment));
+        environment.answers.clone_from(&self.sources);
+        let Generation { responses, mut objects } =
+            finish(&mut environment, |environment| self.set.generate(&request, environment));
+        let judged = judged
+            .into_iter()
+            .map(|response| Spoken { response, generated: Vec::new() });
+        let made = responses.into_iter().map(|response| {
+            let (generated, others) = std::mem::take(&mut objects).into_iter().partition(|made| {
+                made.policy_index == response.policy_index && made.rule == response.rule
+            });
+            objects = others;
+            Spoken { response, generated }
+        });
+        judged.chain(made).collect()
+    }
+}
+
+/// Evaluates until nothing is missing any more: what is asked for is not there.
+fn finish<T: Default>(
+    environment: &mut Environment,
+    evaluate: impl Fn(&Environment) -> Evaluation<T>,
+) -> T {
+    for _ in 0..MAX_ROUNDS {
+        match evaluate(environment) {
+            Evaluation::Done(done) => return done,
+            Evaluation::Needs(lookups) => {
+                for lookup in lookups {
+                    let answer = Err("there is no cluster to ask".to_owned());
+                    environment.answers.insert(lookup, answer);
                 }
             }
         }
-        Vec::new()
     }
+    T::default()
 }
 
 /// Makes a CREATE into another operation on the same object.

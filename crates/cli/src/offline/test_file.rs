@@ -78,9 +78,12 @@ pub struct Expected {
     pub operation: Option<String>,
     patched_resource: Option<String>,
     patched_resources: Option<Value>,
-    generated_resource: Option<String>,
-    generated_resources: Option<Value>,
-    clone_source_resource: Option<String>,
+    /// The file with what is generated.
+    pub generated_resource: Option<String>,
+    /// Files with what is generated, where there are several.
+    pub generated_resources: Vec<String>,
+    /// The file with what is copied.
+    pub clone_source_resource: Option<String>,
     is_validating_admission_policy: Option<bool>,
     is_mutating_admission_policy: Option<bool>,
     is_validating_policy: Option<bool>,
@@ -211,8 +214,6 @@ impl Expected {
         let used = [
             (cel, "CEL policy kinds"),
             (self.patched_resource.is_some() || self.patched_resources.is_some(), "mutate"),
-            (self.generated_resource.is_some() || self.generated_resources.is_some(), "generate"),
-            (self.clone_source_resource.is_some(), "generate"),
         ];
         used.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what)
     }

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kinds::{BUILT_IN, guessed_resource};
-use crate::policy::{Action, MatchCondition, Policy};
+use crate::policy::{Action, MatchCondition, Policy, Rule};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation};
 use crate::response::{FailurePolicy, RuleKind};
 use crate::selection::{Filter, KindSelector};
-use crate::set::PolicySet;
+use crate::set::{PolicySet, is_judging};
 
 /// The kinds that a cluster serves; begins with the built-in ones, grows by discovery.
 #[derive(Debug, Clone)]
@@ -121,8 +121,8 @@ impl Policy {
 
 impl PolicySet {
     /// What webhooks must be registered for, by failure policy (and apart for policies that bring
-    /// CEL conditions of their own). Derived rules count; rules of kinds other than validate count
-    /// too, so that a request that cannot be judged is at least seen.
+    /// CEL conditions of their own). Derived rules count; rules that make objects do not: they look
+    /// at what is stored.
     pub fn admission_scope(&self, kinds: &KnownKinds) -> Vec<WebhookScope> {
         let mut scopes: Vec<WebhookScope> = Vec::new();
         for policy in self.policies().iter().filter(|policy| policy.is_admission()) {
@@ -143,7 +143,7 @@ impl PolicySet {
                 scopes.len() - 1
             });
             if let Some(scope) = scopes.get_mut(place) {
-                scope.take(policy, kinds);
+                scope.take(policy, kinds, is_admitting);
             }
         }
         scopes.sort_by_key(|scope| {
@@ -155,18 +155,15 @@ impl PolicySet {
     /// What must be looked at in the background: the resources that rules of background policies
     /// name, merged and sorted. Operations say nothing here.
     pub fn background_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
-        let mut scope = WebhookScope {
-            failure_policy: FailurePolicy::Ignore,
-            timeout_seconds: None,
-            match_conditions: Vec::new(),
-            policies: Vec::new(),
-            rules: Vec::new(),
-            namespaces: None,
-        };
-        for policy in self.policies().iter().filter(|policy| policy.is_background()) {
-            scope.take(policy, kinds);
-        }
-        scope.rules
+        let background = self.policies().iter().filter(|policy| policy.is_background());
+        watched(background, kinds, is_admitting)
+    }
+
+    /// What must be looked at for generate rules: the resources whose objects start them, merged and
+    /// sorted.
+    pub fn generation_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
+        let admission = self.policies().iter().filter(|policy| policy.is_admission());
+        watched(admission, kinds, |rule| matches!(rule.action, Action::Generate(_)))
     }
 
     /// Rules that no request can meet, given what the cluster serves.
@@ -194,6 +191,45 @@ impl PolicySet {
         }
         found
     }
+}
+
+/// Whether a rule has a say at admission.
+fn is_admitting(rule: &Rule) -> bool {
+    let idle = matches!(rule.action, Action::NotSupported(_)) && rule.kind != RuleKind::Validate;
+    is_judging(rule) && !idle
+}
+
+/// The resources of kinds that something names, sorted, each once.
+pub(crate) fn resources_of<'k>(
+    named: impl Iterator<Item = &'k KindSelector>,
+    kinds: &KnownKinds,
+) -> Vec<ScopeRule> {
+    let keys: BTreeSet<_> = named.flat_map(|selector| keys(selector, kinds)).collect();
+    let rules = keys.into_iter().filter(|(_, _, resource)| !resource.contains('/'));
+    rules
+        .map(|(group, version, resource)| {
+            ScopeRule { group, version, resource, operations: Vec::new() }
+        })
+        .collect()
+}
+
+fn watched<'p>(
+    policies: impl Iterator<Item = &'p Policy>,
+    kinds: &KnownKinds,
+    wanted: fn(&Rule) -> bool,
+) -> Vec<ScopeRule> {
+    let mut scope = WebhookScope {
+        failure_policy: FailurePolicy::Ignore,
+        timeout_seconds: None,
+        match_conditions: Vec::new(),
+        policies: Vec::new(),
+        rules: Vec::new(),
+        namespaces: None,
+    };
+    for policy in policies {
+        scope.take(policy, kinds, wanted);
+    }
+    scope.rules
 }
 
 /// Why nothing can fit a filter, if nothing can.
@@ -228,7 +264,7 @@ fn impossible(filter: &Filter, policy: &Policy, kinds: &KnownKinds) -> Option<St
 }
 
 impl WebhookScope {
-    fn take(&mut self, policy: &Policy, kinds: &KnownKinds) {
+    fn take(&mut self, policy: &Policy, kinds: &KnownKinds, wanted: fn(&Rule) -> bool) {
         self.policies.push(policy.qualified_name());
         let timeout = policy.settings.timeout_seconds;
         self.timeout_seconds = self.timeout_seconds.max(timeout);
@@ -237,10 +273,7 @@ impl WebhookScope {
             let key = (rule.group, rule.version, rule.resource);
             merged.entry(key).or_default().extend(rule.operations);
         }
-        for rule in &policy.rules {
-            if matches!(rule.action, Action::NotSupported(_)) && rule.kind != RuleKind::Validate {
-                continue;
-            }
+        for rule in policy.rules.iter().filter(|rule| wanted(rule)) {
             for filter in rule.selection.filters() {
                 self.note_namespaces(policy, filter);
                 let operations = if filter.operations.is_empty() {

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use http::Request;
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client};
+use kube::api::{DynamicObject, GroupVersionKind, TypeMeta};
+use kube::{Api, Client, Resource as _};
 use proofstream_policy::{Answer, Lookup};
 use serde_json::Value;
 
@@ -44,6 +45,39 @@ impl ApiServer {
         serde_json::to_value(found).map_err(|error| error.to_string())
     }
 
+    /// One object, or without a name all of them in the namespace.
+    async fn object(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Answer {
+        let gvk = GroupVersionKind::try_from(TypeMeta {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        })
+        .map_err(|error| format!("`{api_version}` `{kind}`: {error}"))?;
+        let (resource, _) = kube::discovery::pinned_kind(&self.client, &gvk)
+            .await
+            .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
+        let shown = [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/");
+        // A name that is none must not become another path.
+        let is_name = |text: &&str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
+        if [namespace, name].into_iter().flatten().any(|text| is_name(&text)) {
+            return Err(format!("`{shown}` is no name of an object"));
+        }
+        let mut path = DynamicObject::url_path(&resource, namespace);
+        if let Some(name) = name {
+            path.push('/');
+            path.push_str(name);
+        }
+        self.call("GET", &path, None).await.map_err(|error| match error.contains("404") {
+            true => format!("{kind} `{shown}` does not exist"),
+            false => error,
+        })
+    }
+
     async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         let failed = |error: String| format!("{method} `{path}`: {error}");
         if !path.starts_with('/') {
@@ -78,6 +112,12 @@ impl LookupResolver for ApiServer {
                 Lookup::ConfigMap { namespace, name } => self.config_map(namespace, name).await,
                 Lookup::ApiCall { method, url_path, body } => {
                     self.call(method, url_path, body.as_deref()).await
+                }
+                Lookup::Object { api_version, kind, namespace, name } => {
+                    self.object(api_version, kind, namespace.as_deref(), Some(name)).await
+                }
+                Lookup::Objects { api_version, kind, namespace } => {
+                    self.object(api_version, kind, namespace.as_deref(), None).await
                 }
                 Lookup::Service { url, .. } => {
                     Err(format!("calls to services are not made by this version: `{url}`"))

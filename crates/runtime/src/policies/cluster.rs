@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::definitions::{self, GROUP, Kind, Owner, VERSION};
+use super::definitions::{self, GROUP, Kind, Owner};
 use super::status::StatusWriter;
 use super::{Offer, Origin, PolicyKey, PolicyStore};
 use crate::reach::Reach;
@@ -48,7 +48,7 @@ async fn follow(
     owner: Owner,
 ) {
     let resource = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk(GROUP, VERSION, kind.kind),
+        &GroupVersionKind::gvk(GROUP, kind.version, kind.kind),
         kind.plural,
     );
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
@@ -128,7 +128,7 @@ fn document(object: DynamicObject, kind: Kind) -> Option<(PolicyKey, Value)> {
     let mut document = serde_json::to_value(object).ok()?;
     // Objects of a list carry neither of these.
     let members = document.as_object_mut()?;
-    members.insert("apiVersion".to_owned(), format!("{GROUP}/{VERSION}").into());
+    members.insert("apiVersion".to_owned(), format!("{GROUP}/{}", kind.version).into());
     members.insert("kind".to_owned(), kind.kind.into());
     Some((PolicyKey::of(&document)?, document))
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proofstream_model::ControlRef;
-use proofstream_policy::{FailurePolicy, KnownKinds, Policy, PolicySet, parse};
+use proofstream_policy::{
+    CleanupPolicy, FailurePolicy, KnownKinds, Policy, PolicySet, is_policy, parse,
+};
+use serde_json::Value;
 
 use super::{ControlResolver, Policies, PolicyKey, PolicyText};
 use crate::webhooks::{Class, Lane};
@@ -19,6 +22,15 @@ pub struct PolicyInfo {
     /// What it stands for.
     pub controls: ControlRef,
     text: Arc<PolicyText>,
+}
+
+// === impl PolicyInfo ===
+
+impl PolicyInfo {
+    /// When the API server stored the policy first; `None` for one that is in a file.
+    pub fn created(&self) -> Option<jiff::Timestamp> {
+        self.text.created()?.parse().ok()
+    }
 }
 
 /// A compiled set and the policies in it, in the set's order.
@@ -82,8 +94,11 @@ impl Policies {
                 Arc::new(PolicyInfo { name, kind: key.kind, controls, text })
             })
             .collect();
+        let (infos, others): (Vec<_>, Vec<_>) =
+            infos.into_iter().partition(|info| is_policy(info.text.document()));
         let ours: Vec<_> = infos.iter().filter(|info| is_ours(&info.kind)).cloned().collect();
-        Self { generation, admission: lanes(&ours), all: Compiled::new(&infos) }
+        let cleanup = others.iter().filter_map(cleanup).collect();
+        Self { generation, admission: lanes(&ours), all: Compiled::new(&infos), cleanup }
     }
 }
 
@@ -105,6 +120,23 @@ fn lanes(ours: &[Arc<PolicyInfo>]) -> BTreeMap<Lane, Compiled> {
         lanes.entry(Lane::under(class, &conditions)).or_default().extend(named.cloned());
     }
     lanes.into_iter().map(|(lane, infos)| (lane, Compiled::new(&infos))).collect()
+}
+
+/// Whether a document of one of our kinds can be used, or why not.
+pub(super) fn check(document: &Value) -> Result<(), String> {
+    let parsed = if CleanupPolicy::is_cleanup_policy(document) {
+        CleanupPolicy::parse(document).map(drop)
+    } else {
+        parse(document).map(drop)
+    };
+    parsed.map_err(|error| error.to_string())
+}
+
+fn cleanup(info: &Arc<PolicyInfo>) -> Option<Arc<CleanupPolicy>> {
+    CleanupPolicy::parse(info.text.document())
+        .inspect_err(|error| tracing::error!(policy = info.name, %error, "a policy is left out"))
+        .ok()
+        .map(Arc::new)
 }
 
 fn policy(info: &Arc<PolicyInfo>) -> Option<Policy> {

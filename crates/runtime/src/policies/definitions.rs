@@ -20,6 +20,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Kind {
     /// As in `ClusterPolicy`.
     pub kind: &'static str,
+    /// The version that we read.
+    pub version: &'static str,
     /// As in `clusterpolicies`.
     pub plural: &'static str,
     singular: &'static str,
@@ -38,12 +40,11 @@ pub enum Owner {
 
 /// The API group of the kinds.
 pub const GROUP: &str = "kyverno.io";
-/// The version of it that we read.
-pub const VERSION: &str = "v1";
 /// The kinds.
-pub const KINDS: [Kind; 2] = [
+pub const KINDS: [Kind; 4] = [
     Kind {
         kind: "ClusterPolicy",
+        version: "v1",
         plural: "clusterpolicies",
         singular: "clusterpolicy",
         short: "cpol",
@@ -51,9 +52,26 @@ pub const KINDS: [Kind; 2] = [
     },
     Kind {
         kind: "Policy",
+        version: "v1",
         plural: "policies",
         singular: "policy",
         short: "pol",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: "ClusterCleanupPolicy",
+        version: "v2",
+        plural: "clustercleanuppolicies",
+        singular: "clustercleanuppolicy",
+        short: "ccleanpol",
+        scope: "Cluster",
+    },
+    Kind {
+        kind: "CleanupPolicy",
+        version: "v2",
+        plural: "cleanuppolicies",
+        singular: "cleanuppolicy",
+        short: "cleanpol",
         scope: "Namespaced",
     },
 ];
@@ -138,7 +156,7 @@ pub fn definition(kind: Kind) -> Value {
                 "categories": ["kyverno"],
             },
             "versions": [{
-                "name": VERSION,
+                "name": kind.version,
                 "served": true,
                 "storage": true,
                 "schema": {"openAPIV3Schema": {

@@ -10,7 +10,7 @@ use proofstream_model::{Mode, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::definitions::{GROUP, Owner, VERSION};
+use super::definitions::Owner;
 use super::{Origin, PolicyKey, PolicyReport, PolicyText};
 use crate::webhooks::MANAGER;
 
@@ -137,7 +137,7 @@ async fn patch(
         None => Api::all_with(client.clone(), resource),
     };
     let document = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "apiVersion": resource.api_version,
         "kind": report.key.kind,
         "metadata": {"name": report.key.name},
         "status": status,

@@ -14,9 +14,9 @@ use crate::commands::Format;
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 use crate::offline::files::{self, Found};
-use crate::offline::judge::{Circumstances, Defaults, Judge};
+use crate::offline::judge::{Circumstances, Defaults, Judge, Spoken};
 use crate::offline::policies;
-use crate::offline::report::{RuleResult, Summary, counted};
+use crate::offline::report::{Made, RuleResult, Summary, counted};
 use crate::offline::values::{Values, load_user};
 use sink::Sink;
 
@@ -162,17 +162,20 @@ impl Run {
         self.objects += 1;
         let place = format!("{}:{}", document.file, document.line);
         self.judge.notice(&document.value);
-        let responses = self.judge.judge(document.value, None);
-        let mut results = Vec::with_capacity(responses.len());
-        for response in responses {
+        let spoken = self.judge.judge(document.value, None);
+        let mut results = Vec::with_capacity(spoken.len());
+        let mut made = Vec::new();
+        for Spoken { response, generated } in spoken {
             if let Some(matched) = self.matched.get_mut(response.policy_index) {
                 *matched = true;
             }
             let result = RuleResult::from(response);
             self.summary.count(result.result);
+            made.extend(generated.into_iter().map(|object| Made::new(&result, object.object)));
             results.push(result);
         }
         self.sink.object(&place, &results, console)?;
+        self.sink.made(&made)?;
         Ok(())
     }
 

@@ -6,12 +6,16 @@ use serde_json::json;
 
 use crate::commands::Format;
 use crate::console::{Console, Paint};
-use crate::offline::report::{RuleResult, Summary, Word};
+use crate::exit::Failure;
+use crate::offline::report::{Made, RuleResult, Summary, Word};
+
+/// Most bytes of generated objects that wait for the results' end.
+const MAX_MADE: usize = 256 << 20;
 
 /// Where results go.
 pub(super) enum Sink {
     Table { all: bool, paint: Paint, began: bool },
-    Json { first: bool },
+    Json { first: bool, made: String },
 }
 
 // === impl Sink ===
@@ -20,7 +24,7 @@ impl Sink {
     pub(super) fn new(format: Format, all: bool, paint: Paint) -> Self {
         match format {
             Format::Table => Self::Table { all, paint, began: false },
-            Format::Json => Self::Json { first: true },
+            Format::Json => Self::Json { first: true, made: String::new() },
         }
     }
 
@@ -39,7 +43,7 @@ impl Sink {
         console: &mut Console,
     ) -> io::Result<()> {
         match self {
-            Self::Json { first } => {
+            Self::Json { first, .. } => {
                 for result in results {
                     let separator = if std::mem::take(first) { "\n" } else { ",\n" };
                     write!(console.out(), "{separator}{}", serde_json::to_string(result)?)?;
@@ -62,6 +66,21 @@ impl Sink {
         }
     }
 
+    /// Keeps what rules make for the end of a JSON document.
+    pub(super) fn made(&mut self, objects: &[Made]) -> Result<(), Failure> {
+        let Self::Json { made, .. } = self else { return Ok(()) };
+        for object in objects {
+            let text = serde_json::to_string(object).map_err(io::Error::from)?;
+            if made.len() + text.len() > MAX_MADE {
+                let message = format!("more than {} MiB of generated objects", MAX_MADE >> 20);
+                return Err(Failure::input(message).help("judge fewer objects at a time"));
+            }
+            made.push_str(if made.is_empty() { "\n" } else { ",\n" });
+            made.push_str(&text);
+        }
+        Ok(())
+    }
+
     pub(super) fn end(
         &self,
         what: &str,
@@ -69,10 +88,11 @@ impl Sink {
         console: &mut Console,
     ) -> io::Result<()> {
         match self {
-            Self::Json { .. } => {
+            Self::Json { made, .. } => {
                 let summary = json!(summary);
                 let out = console.out();
-                writeln!(out, "\n],\"patched\":[],\"generated\":[],\"summary\":{summary}}}")
+                write!(out, "\n],\"patched\":[],\"generated\":[{made}")?;
+                writeln!(out, "],\"summary\":{summary}}}")
             }
             Self::Table { began, .. } => {
                 if *began {
