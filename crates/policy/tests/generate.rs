@@ -55,7 +55,7 @@ fn data() -> Value {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "name": "default-deny",
         "namespace": "{{ request.object.metadata.name }}", "synchronize": true,
         "data": {"metadata": {"labels": {"team": "{{ request.object.metadata.labels.team }}"}},
-            "spec": {"podSelector": {}, "policyTypes": ["Ingress", "$(./0)"]}},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress", "$(./../0)"]}},
     })
 }
 

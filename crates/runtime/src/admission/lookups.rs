@@ -63,8 +63,8 @@ impl ApiServer {
             .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
         let shown = [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/");
         // A name that is none must not become another path.
-        let is_name = |text: &&str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
-        if [namespace, name].into_iter().flatten().any(|text| is_name(&text)) {
+        let leads_astray = |text: &str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
+        if [namespace, name].into_iter().flatten().any(leads_astray) {
             return Err(format!("`{shown}` is no name of an object"));
         }
         let mut path = DynamicObject::url_path(&resource, namespace);
@@ -72,9 +72,9 @@ impl ApiServer {
             path.push('/');
             path.push_str(name);
         }
-        self.call("GET", &path, None).await.map_err(|error| match error.contains("404") {
-            true => format!("{kind} `{shown}` does not exist"),
-            false => error,
+        self.call("GET", &path, None).await.map_err(|error| {
+            let missing = error.ends_with("404 Not Found");
+            if missing { format!("{kind} `{shown}` does not exist") } else { error }
         })
     }
 

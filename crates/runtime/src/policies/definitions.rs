@@ -134,8 +134,6 @@ async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<
 
 /// The definition as JSON: every field of a policy is kept as it is written, whatever its version.
 pub fn definition(kind: Kind) -> Value {
-    let column =
-        |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -175,14 +173,25 @@ pub fn definition(kind: Kind) -> Value {
                     },
                 }},
                 "subresources": {"status": {}},
-                "additionalPrinterColumns": [
-                    column("Ready", "string", ".status.conditions[?(@.type=='Ready')].status"),
-                    column("Mode", "string", ".status.mode"),
-                    column("Rules", "integer", ".status.rules"),
-                    column("Message", "string", ".status.conditions[?(@.type=='Ready')].message"),
-                    column("Age", "date", ".metadata.creationTimestamp"),
-                ],
+                "additionalPrinterColumns": columns(kind),
             }],
         },
     })
+}
+
+/// What kubectl shows of a policy.
+fn columns(kind: Kind) -> Vec<Value> {
+    let column =
+        |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
+    let own = if kind.kind.ends_with("CleanupPolicy") {
+        vec![column("Schedule", "string", ".spec.schedule")]
+    } else {
+        vec![column("Mode", "string", ".status.mode"), column("Rules", "integer", ".status.rules")]
+    };
+    let mut columns =
+        vec![column("Ready", "string", ".status.conditions[?(@.type=='Ready')].status")];
+    columns.extend(own);
+    columns.push(column("Message", "string", ".status.conditions[?(@.type=='Ready')].message"));
+    columns.push(column("Age", "date", ".metadata.creationTimestamp"));
+    columns
 }
