@@ -28,7 +28,9 @@ spec:
 ";
 
 fn guarded(name: &str) -> String {
-    format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{guarded: 'yes'}}}}\n")
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{guarded: 'yes'}}}}\n"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +42,8 @@ async fn data_is_made_kept_in_step_and_ended() -> Result<()> {
     stand.cluster.apply(DENY).await?;
     stand.cluster.apply(&guarded("shop")).await?;
     stand.cluster.create_namespace("free").await?;
-    let deny = |found: &serde_json::Value| found["spec"]["policyTypes"].as_array().unwrap().len() == 2;
+    let deny =
+        |found: &serde_json::Value| found["spec"]["policyTypes"].as_array().unwrap().len() == 2;
     let made = stand.shows("networkpolicy", "shop", "default-deny", deny).await?;
     assert_eq!(made["metadata"]["labels"]["generate.kyverno.io/policy-name"], "default-deny");
     assert_eq!(made["metadata"]["annotations"]["team"], "nobody");
@@ -53,7 +56,17 @@ async fn data_is_made_kept_in_step_and_ended() -> Result<()> {
     let open = r#"{"spec": {"ingress": [{}]}}"#;
     stand
         .cluster
-        .kubectl(&["patch", "networkpolicy", "-n", "shop", "default-deny", "--type", "merge", "-p", open])
+        .kubectl(&[
+            "patch",
+            "networkpolicy",
+            "-n",
+            "shop",
+            "default-deny",
+            "--type",
+            "merge",
+            "-p",
+            open,
+        ])
         .await?;
     let closed = |found: &serde_json::Value| found["spec"].get("ingress").is_none();
     stand.shows("networkpolicy", "shop", "default-deny", closed).await?;
@@ -63,7 +76,8 @@ async fn data_is_made_kept_in_step_and_ended() -> Result<()> {
     let team = |found: &serde_json::Value| found["metadata"]["annotations"]["team"] == "till";
     stand.shows("networkpolicy", "shop", "default-deny", team).await?;
     stand.cluster.apply(&DENY.replace("[Ingress, Egress]", "[Ingress]")).await?;
-    let narrower = |found: &serde_json::Value| found["spec"]["policyTypes"].as_array().unwrap().len() == 1;
+    let narrower =
+        |found: &serde_json::Value| found["spec"]["policyTypes"].as_array().unwrap().len() == 1;
     stand.shows("networkpolicy", "shop", "default-deny", narrower).await?;
 
     // What happens while nobody is there is caught up with.
@@ -126,9 +140,8 @@ async fn copies_follow_their_source() -> Result<()> {
     stand.cluster.apply(CLONE).await?;
     stand.cluster.create_namespace("till").await?;
     stand.cluster.apply(&secret("one")).await?;
-    let token = |text: &'static str| {
-        move |found: &serde_json::Value| found["data"]["token"] == text
-    };
+    let token =
+        |text: &'static str| move |found: &serde_json::Value| found["data"]["token"] == text;
     for namespace in ["shop", "till"] {
         stand.shows("secret", namespace, "pull", token("b25l")).await?;
     }
@@ -159,7 +172,9 @@ spec:
 async fn schedules_and_labels_delete_what_they_name() -> Result<()> {
     let mut stand = Stand::start().await?;
     let map = |name: &str, rest: &str| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default{rest}}}\n")
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default{rest}}}\n"
+        )
     };
     let data = |keep: &str| format!("data: {{keep: '{keep}'}}\n");
     for (name, keep) in [("scratch-a", "no"), ("scratch-b", "yes"), ("other", "no")] {

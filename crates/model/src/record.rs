@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Block, ChangeBody, ControlId, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody, PolicyBody,
-    ScanBody, SourceBody, Timestamp,
+    Block, ChangeBody, ControlId, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody,
+    PolicyBody, ScanBody, SourceBody, Timestamp,
 };
 
 /// The kind of a record.

@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use crate::{
-    Block, ChangeBody, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody, Kind, PolicyBody,
-    ScanBody, SourceBody,
+    Block, ChangeBody, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody, Kind,
+    PolicyBody, ScanBody, SourceBody,
 };
 
 /// The schema of each kind's body. `erasure` is written by retention, of a later version.

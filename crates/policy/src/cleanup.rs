@@ -74,7 +74,8 @@ impl CleanupPolicy {
         let metadata = top.get("metadata").ok_or_else(|| top.error("metadata", "is required"))?;
         let metadata = Fields::open(metadata, "metadata")?;
         let namespace = metadata.text("namespace")?.filter(|text| !text.is_empty());
-        let namespace = (kind == "CleanupPolicy").then(|| namespace.unwrap_or("default").to_owned());
+        let namespace =
+            (kind == "CleanupPolicy").then(|| namespace.unwrap_or("default").to_owned());
         let spec = top.get("spec").ok_or_else(|| top.error("spec", "is required"))?;
         let known =
             ["schedule", "match", "exclude", "conditions", "context", "deletionPropagationPolicy"];

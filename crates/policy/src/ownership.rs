@@ -28,8 +28,9 @@ impl Owner<'_> {
         let mut put = |key: &str, value: &str| {
             labels.insert(format!("{PREFIX}{key}"), Value::String(label_value(value)));
         };
-        let text =
-            |pointer: &str| self.trigger.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let text = |pointer: &str| {
+            self.trigger.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        };
         put("policy-name", self.policy);
         put("policy-namespace", self.policy_namespace);
         put("rule-name", self.rule);

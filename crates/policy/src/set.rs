@@ -117,7 +117,8 @@ impl PolicySet {
             if decided == Some(at.policy_index) {
                 continue;
             }
-            if let Some((response, objects)) = evaluate::generate(&judgement, &target, &at, &empty) {
+            if let Some((response, objects)) = evaluate::generate(&judgement, &target, &at, &empty)
+            {
                 if at.policy.settings.apply_one && response.status.is_decided() {
                     decided = Some(at.policy_index);
                 }

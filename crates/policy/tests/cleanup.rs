@@ -53,7 +53,10 @@ fn what_matches_and_meets_the_conditions_goes() {
     assert_eq!(parsed.propagation(), Some(Propagation::Foreground));
     assert_eq!((parsed.qualified_name().as_str(), parsed.namespace()), ("clean", None));
     let scope = parsed.scope(&KnownKinds::default());
-    assert_eq!(scope.iter().map(|rule| rule.resource.as_str()).collect::<Vec<_>>(), ["deployments"]);
+    assert_eq!(
+        scope.iter().map(|rule| rule.resource.as_str()).collect::<Vec<_>>(),
+        ["deployments"]
+    );
 
     let mut confined = clean;
     confined["kind"] = json!("CleanupPolicy");
@@ -75,10 +78,13 @@ fn what_is_wrong_is_said_with_its_place() {
         broken(|p| p["spec"]["match"] = json!({})),
         broken(|p| p["spec"]["match"] = json!({"any": [{"resources": {"names": ["x"]}}]})),
         broken(|p| {
-            p["spec"]["match"] = json!({"any": [{"resources": {"kinds": ["Pod"]}, "roles": ["x"]}]});
+            p["spec"]["match"] =
+                json!({"any": [{"resources": {"kinds": ["Pod"]}, "roles": ["x"]}]});
         }),
         broken(|p| p["spec"]["deletionPropagationPolicy"] = json!("Orphans")),
-        broken(|p| p["spec"]["conditions"] = json!({"any": [{"key": "{{ a. }}", "operator": "Equals"}]})),
+        broken(|p| {
+            p["spec"]["conditions"] = json!({"any": [{"key": "{{ a. }}", "operator": "Equals"}]})
+        }),
         broken(|p| p["apiVersion"] = json!("kyverno.io/v9")),
     ];
     insta::assert_snapshot!(said.join("\n"));

@@ -400,10 +400,9 @@ fn what_is_not_evaluated_is_never_a_pass() {
         (Status::NotSupported, "`validate.cel` is not evaluated by this version")
     );
     rules[0].as_object_mut().unwrap().remove("validate");
-    for (kind, body, refuses) in [
-        ("mutate", json!({"patchStrategicMerge": {}}), false),
-        ("verifyImages", json!([]), true),
-    ] {
+    for (kind, body, refuses) in
+        [("mutate", json!({"patchStrategicMerge": {}}), false), ("verifyImages", json!([]), true)]
+    {
         let mut rules = rules.clone();
         rules[0][kind] = body;
         let set = compile(&[policy("p", rules)]);

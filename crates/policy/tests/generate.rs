@@ -153,10 +153,7 @@ fn a_clone_asks_for_its_source_and_takes_no_more_than_its_content() {
     environment.answers.insert(lookup, Err("Secret `vault/regcred` does not exist".to_owned()));
     let made = generate(&document, &request, &environment);
     assert_eq!((made.responses[0].status, made.objects.len()), (Status::Error, 0));
-    assert_eq!(
-        made.responses[0].message,
-        "clone source: Secret `vault/regcred` does not exist"
-    );
+    assert_eq!(made.responses[0].message, "clone source: Secret `vault/regcred` does not exist");
 }
 
 #[test]
@@ -169,8 +166,11 @@ fn a_clone_list_copies_what_its_selector_takes_under_its_own_name() {
     );
     let mut environment = environment();
     for (kind, items) in [
-        ("Secret", json!({"items": [{"metadata": {"name": "a", "labels": {"share": "yes"}}},
-            {"metadata": {"name": "b"}}]})),
+        (
+            "Secret",
+            json!({"items": [{"metadata": {"name": "a", "labels": {"share": "yes"}}},
+            {"metadata": {"name": "b"}}]}),
+        ),
         ("ConfigMap", json!([{"metadata": {"name": "c", "labels": {"share": "yes"}}}])),
     ] {
         let lookup = Lookup::Objects {
@@ -219,7 +219,8 @@ fn what_rules_made_does_not_start_them() {
         json!(["Secret"]),
         json!({"apiVersion": "v1", "kind": "Secret", "namespace": "x", "name": "copy-{{ request.object.metadata.name }}", "data": {}}),
     );
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "y"}});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "y"}});
     let first = generate(&document, &Request::create(secret), &environment());
     let mut again = Request::create(first.objects[0].object.clone());
     assert_eq!(generate(&document, &again, &environment()).responses[0].status, Status::Skip);
@@ -253,7 +254,8 @@ fn what_is_wrong_is_said_with_its_place() {
         policy(json!(["Namespace"]), generate)
     };
     let mut flat = with(|_| {});
-    flat["spec"]["rules"][0]["match"] = json!({"resources": {"kinds": ["networking.k8s.io/v1/NetworkPolicy"]}});
+    flat["spec"]["rules"][0]["match"] =
+        json!({"resources": {"kinds": ["networking.k8s.io/v1/NetworkPolicy"]}});
     let mut confined = policy(json!(["ConfigMap"]), clone());
     confined["kind"] = json!("Policy");
     confined["metadata"]["namespace"] = json!("team");

@@ -167,8 +167,7 @@ impl Generator {
         };
         // Somebody changed what was made, or what was copied.
         let copies = self.book.of_source(&key);
-        let concerned: Vec<Product> =
-            self.book.of_object(&key).into_iter().chain(copies).collect();
+        let concerned: Vec<Product> = self.book.of_object(&key).into_iter().chain(copies).collect();
         if !concerned.is_empty() {
             self.uids.insert(uid.clone(), key);
         }
@@ -184,7 +183,7 @@ impl Generator {
         if let Some(key) = self.uids.remove(uid) {
             self.missing(&key).await;
         }
-        self.trigger_gone(uid).await;
+        self.trigger_gone(uid, 0).await;
     }
 
     /// What was made is made again; copies of what is gone go.
@@ -198,12 +197,10 @@ impl Generator {
     /// What a complete list does not show went while nobody looked.
     async fn not_listed(&mut self, pass: &Pass, kind: usize, listed: &Listed) {
         let Some(resource) = pass.plan.kinds.get(kind) else { return };
-        let is_kind = |subject: &Subject| {
-            ObjectKey::of(subject).is_of(&resource.group, &resource.kind)
-        };
-        let gone = |subject: &Subject| {
-            is_kind(subject) && !listed.keys.contains(&ObjectKey::of(subject))
-        };
+        let is_kind =
+            |subject: &Subject| ObjectKey::of(subject).is_of(&resource.group, &resource.kind);
+        let gone =
+            |subject: &Subject| is_kind(subject) && !listed.keys.contains(&ObjectKey::of(subject));
         let objects = self.book.select(|product| gone(&product.object));
         let sources = self.book.select(|product| product.source.as_ref().is_some_and(gone));
         let keys: BTreeSet<ObjectKey> = objects
@@ -220,7 +217,7 @@ impl Generator {
             });
             let uids: BTreeSet<String> = triggers.into_iter().map(|one| one.trigger.uid).collect();
             for uid in uids {
-                self.trigger_gone(&uid).await;
+                self.trigger_gone(&uid, 0).await;
             }
         }
     }
@@ -233,7 +230,7 @@ impl Generator {
             Ok(Some(object)) if Identity::of(&object).uid == trigger.uid => {
                 self.consider(pass, object, fresh, attempts).await;
             }
-            Ok(_) => self.trigger_gone(&trigger.uid).await,
+            Ok(_) => self.trigger_gone(&trigger.uid, attempts).await,
             Err(error) => {
                 tracing::warn!(trigger = %trigger.subject, %error, "a trigger cannot be read");
                 self.retry(trigger, fresh, attempts);

@@ -115,7 +115,10 @@ impl Hands {
     ) -> Result<(), HandError> {
         let api = self.api(&change.object).await?;
         let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
             propagation_policy: propagation.map(|propagation| match propagation {
                 Propagation::Foreground => kube::api::PropagationPolicy::Foreground,
                 Propagation::Background => kube::api::PropagationPolicy::Background,
@@ -180,9 +183,8 @@ impl Hands {
     /// Records how a change ended. Nobody waits for it: a missing end is found out at the next look.
     fn after(&self, change: &ChangeBody, state: ChangeState, message: Option<String>) {
         let ended = ChangeBody { state, message, ..change.clone() };
-        let recorded = Entry::new(&ended, Vec::new())
-            .map_err(|error| error.to_string())
-            .and_then(|entry| {
+        let recorded =
+            Entry::new(&ended, Vec::new()).map_err(|error| error.to_string()).and_then(|entry| {
                 let taken = self.recorder.record(std::slice::from_ref(&entry));
                 taken.map(drop).map_err(|error| error.to_string())
             });
@@ -215,13 +217,13 @@ impl Hands {
         if let Some(known) = known {
             return Ok(known);
         }
-        let (group, version) =
-            key.0.split_once('/').unwrap_or(("", key.0.as_str()));
+        let (group, version) = key.0.split_once('/').unwrap_or(("", key.0.as_str()));
         let asked = GroupVersionKind::gvk(group, version, &key.1);
         let found = tokio::time::timeout(PATIENCE, discovery::pinned_kind(&self.client, &asked));
-        let (resource, capabilities) = found.await.map_err(|_| HandError::Slow)?.map_err(|error| {
-            HandError::Kind(format!("`{}` `{}` cannot be used: {error}", key.0, key.1))
-        })?;
+        let (resource, capabilities) =
+            found.await.map_err(|_| HandError::Slow)?.map_err(|error| {
+                HandError::Kind(format!("`{}` `{}` cannot be used: {error}", key.0, key.1))
+            })?;
         let found = (resource, capabilities.scope);
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if kinds.len() < MAX_KINDS {
@@ -231,9 +233,7 @@ impl Hands {
     }
 }
 
-async fn in_time<T>(
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, HandError> {
+async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, HandError> {
     match tokio::time::timeout(PATIENCE, request).await {
         Ok(outcome) => outcome.map_err(|error| HandError::Api(Box::new(error))),
         Err(_) => Err(HandError::Slow),

@@ -117,7 +117,12 @@ impl Stand {
     }
 
     /// Holds the ledger to this: each of these was begun before it was done.
-    pub(crate) async fn recorded(&self, kind: &str, name: &str, actions: &[ChangeAction]) -> Result<()> {
+    pub(crate) async fn recorded(
+        &self,
+        kind: &str,
+        name: &str,
+        actions: &[ChangeAction],
+    ) -> Result<()> {
         wait_until("the records", PATIENCE, || async {
             let changes = self.changes(kind)?;
             for action in actions {

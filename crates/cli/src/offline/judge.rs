@@ -168,12 +168,12 @@ impl Judge {
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
         environment.offline = true;
-        let judged = finish(&mut environment, |environment| self.set.evaluate(&request, environment));
+        let judged =
+            finish(&mut environment, |environment| self.set.evaluate(&request, environment));
         environment.answers.clone_from(&self.sources);
         let Generation { responses, mut objects } =
             finish(&mut environment, |environment| self.set.generate(&request, environment));
-        let judged =
-            judged.into_iter().map(|response| Spoken { response, generated: Vec::new() });
+        let judged = judged.into_iter().map(|response| Spoken { response, generated: Vec::new() });
         let made = responses.into_iter().map(|response| {
             let (generated, others) = std::mem::take(&mut objects).into_iter().partition(|made| {
                 made.policy_index == response.policy_index && made.rule == response.rule

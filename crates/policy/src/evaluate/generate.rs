@@ -144,11 +144,7 @@ impl Maker<'_> {
         }
     }
 
-    fn name(
-        &self,
-        template: &ObjectTemplate,
-        scope: &Scope<'_>,
-    ) -> Result<ResourceName, Failure> {
+    fn name(&self, template: &ObjectTemplate, scope: &Scope<'_>) -> Result<ResourceName, Failure> {
         let text = |template: &Template, what: &str| match template.resolve_text(scope)? {
             empty if empty.is_empty() => {
                 Err(Failure::invalid(format!("`{what}` of the object comes out empty")))

@@ -130,7 +130,8 @@ fn refuse_own_trigger(rule: &Fields<'_>, fields: &Fields<'_>) -> Result<(), Pars
         .filter_map(Value::as_str)
         .any(|named| named.rsplit('/').next() == Some(kind));
     if own {
-        let message = format!("the rule matches `{kind}` and makes `{kind}`: it would start itself");
+        let message =
+            format!("the rule matches `{kind}` and makes `{kind}`: it would start itself");
         return Err(fields.error("kind", message));
     }
     Ok(())
@@ -160,8 +161,7 @@ fn one_loop(value: &Value, path: &str) -> Result<GenerateEach, ParseError> {
 }
 
 fn product(fields: &Fields<'_>) -> Result<Product, ParseError> {
-    let present: Vec<&str> =
-        WAYS.into_iter().filter(|name| fields.get(name).is_some()).collect();
+    let present: Vec<&str> = WAYS.into_iter().filter(|name| fields.get(name).is_some()).collect();
     if let [first, second, ..] = present.as_slice() {
         return Err(fields.error(second, format!("cannot stand beside `{first}`")));
     }
@@ -178,8 +178,7 @@ fn product(fields: &Fields<'_>) -> Result<Product, ParseError> {
 }
 
 fn target(fields: &Fields<'_>) -> Result<ObjectTemplate, ParseError> {
-    let required =
-        |name: &str| Template::compile(fields.required_text(name)?, &fields.path(name));
+    let required = |name: &str| Template::compile(fields.required_text(name)?, &fields.path(name));
     let namespace = template(fields, "namespace")?;
     let made = ObjectTemplate {
         api_version: required("apiVersion")?,
@@ -218,9 +217,8 @@ fn clone_list(fields: &Fields<'_>) -> Result<Product, ParseError> {
         return Err(list.error("kinds", format!("more than {MAX_KINDS} kinds")));
     }
     let selector = list.get("selector");
-    let selector = selector
-        .map(|value| LabelSelector::parse(value, &list.path("selector")))
-        .transpose()?;
+    let selector =
+        selector.map(|value| LabelSelector::parse(value, &list.path("selector"))).transpose()?;
     let (namespace, source) = (template(fields, "namespace")?, template(&list, "namespace")?);
     Ok(Product::CloneList { namespace, source, kinds, selector })
 }

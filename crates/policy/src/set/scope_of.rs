@@ -207,8 +207,11 @@ pub(crate) fn resources_of<'k>(
     let keys: BTreeSet<_> = named.flat_map(|selector| keys(selector, kinds)).collect();
     let rules = keys.into_iter().filter(|(_, _, resource)| !resource.contains('/'));
     rules
-        .map(|(group, version, resource)| {
-            ScopeRule { group, version, resource, operations: Vec::new() }
+        .map(|(group, version, resource)| ScopeRule {
+            group,
+            version,
+            resource,
+            operations: Vec::new(),
         })
         .collect()
 }

@@ -63,7 +63,8 @@ impl ApiServer {
             .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
         let shown = [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/");
         // A name that is none must not become another path.
-        let leads_astray = |text: &str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
+        let leads_astray =
+            |text: &str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
         if [namespace, name].into_iter().flatten().any(leads_astray) {
             return Err(format!("`{shown}` is no name of an object"));
         }

@@ -33,7 +33,7 @@ pub struct Product {
 }
 
 /// Trigger's UID, rule, object.
-pub type Id = (String, RuleName, ObjectKey);
+pub(crate) type Id = (String, RuleName, ObjectKey);
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl ObjectKey {
 
 impl Product {
     /// What tells it apart.
-    pub fn id(&self) -> Id {
+    pub(crate) fn id(&self) -> Id {
         (self.trigger.uid.clone(), self.rule.clone(), ObjectKey::of(&self.object))
     }
 
@@ -128,7 +128,7 @@ impl Book {
     }
 
     /// Forgets one.
-    pub fn remove(&mut self, id: &Id) {
+    pub(crate) fn remove(&mut self, id: &Id) {
         let Some(product) = self.products.remove(id) else { return };
         let forget = |index: &mut BTreeMap<ObjectKey, BTreeSet<Id>>, key: &ObjectKey| {
             if let Some(ids) = index.get_mut(key) {
@@ -155,7 +155,7 @@ impl Book {
     }
 
     /// Whether an object is one of them.
-    pub fn has(&self, id: &Id) -> bool {
+    pub(crate) fn has(&self, id: &Id) -> bool {
         self.products.contains_key(id)
     }
 
@@ -243,7 +243,8 @@ mod tests {
         };
         let pair = |uid: &str, name: &str| (uid.to_owned(), name.to_owned());
         assert_eq!(names(book.of_trigger("u1")), [pair("u1", "a"), pair("u1", "b")]);
-        let (a, s) = (ObjectKey::of(&subject("Secret", "a")), ObjectKey::of(&subject("Secret", "s")));
+        let (a, s) =
+            (ObjectKey::of(&subject("Secret", "a")), ObjectKey::of(&subject("Secret", "s")));
         assert_eq!(names(book.of_object(&a)), [pair("u1", "a"), pair("u2", "a")]);
         assert_eq!(names(book.of_source(&s)), [pair("u1", "a"), pair("u2", "a")]);
         book.remove(&first.id());

@@ -157,9 +157,10 @@ impl Maker {
     /// Whether a policy is there although it is not in force: it was broken by an edit, so what it
     /// made is left as it is.
     pub(super) fn is_broken(&self, policy: &str) -> bool {
-        self.policies.reports().iter().any(|report| {
-            !report.ready && report.key.full_name() == policy
-        })
+        self.policies
+            .reports()
+            .iter()
+            .any(|report| !report.ready && report.key.full_name() == policy)
     }
 
     /// What the rules make of a stored object, or why that cannot be said.

@@ -145,13 +145,13 @@ impl Generator {
     }
 
     /// The trigger is gone: what follows it goes with it, the rest is left to itself.
-    pub(super) async fn trigger_gone(&mut self, uid: &str) {
+    pub(super) async fn trigger_gone(&mut self, uid: &str, attempts: u32) {
         self.waiting.remove(uid);
         let (follows, stays): (Vec<_>, Vec<_>) =
             self.book.of_trigger(uid).into_iter().partition(|product| product.synchronize);
         let ended = self.end_all(follows, true).await & self.end_all(stays, false).await;
         if !ended && let Some(product) = self.book.of_trigger(uid).into_iter().next() {
-            self.retry(product.trigger, false, 0);
+            self.retry(product.trigger, false, attempts);
         }
     }
 

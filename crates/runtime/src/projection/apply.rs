@@ -1,8 +1,8 @@
 //! How one record changes the derived state.
 
 use proofstream_model::{
-    Answer, Block, Body, ChangeBody, Decision, FindingBody, FindingState, GapBody, PolicyBody, PolicyState,
-    Record, ScanBody, SourceBody, SourceState,
+    Answer, Block, Body, ChangeBody, Decision, FindingBody, FindingState, GapBody, PolicyBody,
+    PolicyState, Record, ScanBody, SourceBody, SourceState,
 };
 use rusqlite::{Connection, params};
 use serde::Deserialize;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proofstream_model::{Block, ChangeBody, Decision, FindingBody, GapBody, PolicyBody, ScanBody, Timestamp};
+use proofstream_model::{
+    Block, ChangeBody, Decision, FindingBody, GapBody, PolicyBody, ScanBody, Timestamp,
+};
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

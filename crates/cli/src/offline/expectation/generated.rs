@@ -113,11 +113,11 @@ fn differs(wanted: &Value, made: &Value, path: &str) -> Option<String> {
                 }
             })
         }
-        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => left
-            .iter()
-            .zip(right)
-            .enumerate()
-            .find_map(|(place, (left, right))| differs(left, right, &format!("{path}[{place}]"))),
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            left.iter().zip(right).enumerate().find_map(|(place, (left, right))| {
+                differs(left, right, &format!("{path}[{place}]"))
+            })
+        }
         (left, right) if left == right => None,
         (left, right) => at(path, &left.to_string(), &right.to_string()),
     }
