@@ -37,8 +37,15 @@ fn guarded(name: &str) -> String {
 async fn data_is_made_kept_in_step_and_ended() -> Result<()> {
     let mut stand = Stand::start().await?;
     stand.cluster.apply(&guarded("before")).await?;
-    // The second's precision of creation times must not make it the policy's contemporary.
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let before = stand.shows("namespace", "default", "before", |_| true).await?;
+    // Creation times have a second's precision: in the same one it would be the policy's contemporary.
+    let created: jiff::Timestamp =
+        before["metadata"]["creationTimestamp"].as_str().unwrap_or_default().parse()?;
+    wait_until("the next second", PATIENCE, || async {
+        ensure!(jiff::Timestamp::now().as_second() > created.as_second(), "not yet");
+        Ok(())
+    })
+    .await?;
     stand.cluster.apply(DENY).await?;
     stand.cluster.apply(&guarded("shop")).await?;
     stand.cluster.create_namespace("free").await?;

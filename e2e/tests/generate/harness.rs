@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kube::Client;
 use proofstream_e2e::{Cluster, ClusterOptions, wait_until};
 use proofstream_model::{ChangeAction, ChangeBody, ChangeState, Record};
 use proofstream_server::up::{Config, Handles, Up, UpError};
