@@ -168,6 +168,18 @@ impl Writer {
         blob::put(&*self.shared.ledger, &*options.random, &options.limits, payload, media)
     }
 
+    /// Removes a payload, by the name that records have for it. One that is not there is removed. The
+    /// `erasure` record that names it comes first and is the caller's.
+    pub fn remove_blob(&self, blob: &str) -> std::io::Result<()> {
+        let hash = crate::tree::Hash::from_hex(blob).ok_or_else(|| {
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, "not the name of a blob")
+        })?;
+        match self.shared.ledger.remove(&crate::reader::blob_path(&hash)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     /// Follows the ledger from record `from` on: what is durable already, then what becomes so.
     pub fn observe(&self, from: u64) -> Observer {
         Observer { shared: Arc::clone(&self.shared), next: from, reader: None }

@@ -129,3 +129,35 @@ pub struct ExportBody {
     /// SHA-256 (hex) of the bundle's manifest.json.
     pub manifest_sha256: String,
 }
+
+/// The body of an `erasure` record: what was removed on purpose, by whom and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErasureBody {
+    /// Who removed it, or the rule that did: `retention`.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// SHA-256 (hex) of each blob removed: the name that other records have for it.
+    pub blobs: Vec<String>,
+}
+
+/// The body of a `requests` record: requests that policies judged, kept so that policies can be
+/// replayed over them.
+///
+/// The payload is JSON lines in one zstd frame, each `{"decision", "namespaceLabels", "review"}`:
+/// which decision was made of it (`SOURCE EPOCH NUMBER`), the labels of its namespace as they were
+/// (absent where unknown), and the `AdmissionReview` as the API server sent it. Requests for Secrets
+/// and for tokens are never among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestsBody {
+    /// Where the payload is: `{"blob","size","media"}`.
+    pub payload: serde_json::Value,
+    /// How many requests it holds.
+    pub count: u64,
+    /// How many were judged in the same time and are not in it: too many at once, or the disk failed.
+    pub missed: u64,
+    /// When the first of them was judged.
+    pub from: Timestamp,
+    /// When the last of them was judged.
+    pub to: Timestamp,
+}

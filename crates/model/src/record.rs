@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Block, ChangeBody, ControlId, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody,
-    PolicyBody, ScanBody, SourceBody, Timestamp,
+    Block, ChangeBody, ControlId, Decision, ErasureBody, EventBody, ExportBody, FindingBody,
+    GapBody, KeyBody, PolicyBody, RequestsBody, ScanBody, SourceBody, Timestamp,
 };
 
 /// The kind of a record.
@@ -38,6 +38,8 @@ pub enum Kind {
     Export,
     /// Something removed, with actor and reason.
     Erasure,
+    /// Requests that policies judged, kept for a while so that policies can be replayed over them.
+    Requests,
 }
 
 /// What is handed to the ledger: it adds number, time and source.
@@ -80,7 +82,7 @@ pub struct Record {
 
 impl Kind {
     /// Every kind, in the order of LEDGER.md.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Event,
         Self::Decision,
         Self::Block,
@@ -93,6 +95,7 @@ impl Kind {
         Self::Key,
         Self::Export,
         Self::Erasure,
+        Self::Requests,
     ];
 
     /// The word in the record.
@@ -110,6 +113,7 @@ impl Kind {
             Self::Key => "key",
             Self::Export => "export",
             Self::Erasure => "erasure",
+            Self::Requests => "requests",
         }
     }
 }
@@ -138,7 +142,7 @@ bodies! {
     EventBody => Event, Decision => Decision, Block => Block, FindingBody => Finding,
     ChangeBody => Change,
     ScanBody => Scan, PolicyBody => Policy, SourceBody => Source, GapBody => Gap,
-    KeyBody => Key, ExportBody => Export,
+    KeyBody => Key, ExportBody => Export, ErasureBody => Erasure, RequestsBody => Requests,
 }
 
 impl Entry {

@@ -3,11 +3,11 @@
 use schemars::{Schema, schema_for};
 
 use crate::{
-    Block, ChangeBody, Decision, EventBody, ExportBody, FindingBody, GapBody, KeyBody, Kind,
-    PolicyBody, ScanBody, SourceBody,
+    Block, ChangeBody, Decision, ErasureBody, EventBody, ExportBody, FindingBody, GapBody, KeyBody,
+    Kind, PolicyBody, RequestsBody, ScanBody, SourceBody,
 };
 
-/// The schema of each kind's body. `erasure` is written by retention, of a later version.
+/// The schema of each kind's body.
 pub fn bodies() -> Vec<(Kind, Schema)> {
     vec![
         (Kind::Event, schema_for!(EventBody)),
@@ -21,5 +21,7 @@ pub fn bodies() -> Vec<(Kind, Schema)> {
         (Kind::Gap, schema_for!(GapBody)),
         (Kind::Key, schema_for!(KeyBody)),
         (Kind::Export, schema_for!(ExportBody)),
+        (Kind::Erasure, schema_for!(ErasureBody)),
+        (Kind::Requests, schema_for!(RequestsBody)),
     ]
 }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
-use proofstream_model::{Answer, Entry, Timestamp};
+use proofstream_model::{Answer, DecisionRef, Entry, Timestamp};
 use proofstream_policy::{Environment, Evaluation, PolicySet, Request, RuleResponse};
 use tokio::time::timeout_at;
 
 use crate::ingest::{Known, RecentDecisions};
 use crate::policies::{Compiled, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
+use crate::requests::KeptRequests;
 use crate::webhooks::Lane;
 use shortfall::Shortfall;
 
@@ -72,6 +73,7 @@ pub struct Admission {
     namespaces: Arc<Namespaces>,
     lookups: Arc<dyn LookupResolver>,
     filters: ArcSwap<Filters>,
+    kept: Option<Arc<KeptRequests>>,
     counters: Counters,
     shortfall: Shortfall,
     draining: AtomicBool,
@@ -94,6 +96,8 @@ pub struct Parts {
     pub lookups: Arc<dyn LookupResolver>,
     /// What is never judged.
     pub filters: Filters,
+    /// Where requests are kept for replays, if they are.
+    pub kept: Option<Arc<KeptRequests>>,
 }
 
 // === impl Admission ===
@@ -109,6 +113,7 @@ impl Admission {
             namespaces: parts.namespaces,
             lookups: parts.lookups,
             filters: ArcSwap::from_pointee(parts.filters),
+            kept: parts.kept,
             counters: Counters::default(),
             shortfall: Shortfall::default(),
             draining: AtomicBool::new(false),
@@ -163,7 +168,11 @@ impl Admission {
         deadline: Instant,
     ) -> Result<Vec<u8>, ReviewError> {
         let Review { mut request, request_kind } = Review::parse(body)?;
-        let reply = self.answer(lane, &mut request, request_kind, arrived, deadline).await;
+        let (reply, decision) =
+            self.answer(lane, &mut request, request_kind, arrived, deadline).await;
+        if let (Some(kept), Some(decision)) = (&self.kept, decision) {
+            kept.keep(&decision, &request, body);
+        }
         Ok(reply.to_json(&request.uid)?)
     }
 
@@ -174,15 +183,15 @@ impl Admission {
         request_kind: Option<proofstream_policy::GroupVersionKind>,
         arrived: Instant,
         deadline: Instant,
-    ) -> Reply {
+    ) -> (Reply, Option<DecisionRef>) {
         let policies = self.policies.current();
         let Some(compiled) = policies.admission.get(lane) else {
             self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
-            return Reply::default();
+            return (Reply::default(), None);
         };
         if self.filters.load().exclude(request) {
             self.counters.filtered.fetch_add(1, Ordering::Relaxed);
-            return Reply::default();
+            return (Reply::default(), None);
         }
         if let Some(namespace) = &request.namespace {
             let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
@@ -192,7 +201,7 @@ impl Admission {
         let responses = self.judge(compiled, request, deadline).await;
         if responses.is_empty() {
             self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
-            return Reply::default();
+            return (Reply::default(), None);
         }
         let mut reply = message::reply(request, &responses);
         let decision = decision::Making {
@@ -212,10 +221,12 @@ impl Admission {
         let taken = Entry::new(&body, controls.clone())
             .map_err(|error| error.to_string())
             .and_then(|entry| self.recorder.record(&[entry]).map_err(|error| error.to_string()));
+        let mut recorded = None;
         match taken {
             Ok(ticket) => {
                 let reference = self.recorder.reference(&ticket);
                 reply.audit_annotations.insert(DECISION_ANNOTATION, reference.to_string());
+                recorded = Some(reference.clone());
                 self.recent.insert(reference, Known { decision: Arc::new(body), controls });
                 self.wait_until_durable(ticket).await;
             }
@@ -224,7 +235,7 @@ impl Admission {
                 self.unrecorded(REFUSED);
             }
         }
-        reply
+        (reply, recorded)
     }
 
     /// What every rule that matches says; lookups are made until `deadline`.

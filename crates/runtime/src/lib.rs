@@ -12,4 +12,5 @@ pub mod policies;
 pub mod projection;
 pub mod reach;
 pub mod recorder;
+pub mod requests;
 pub mod webhooks;

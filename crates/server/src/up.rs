@@ -18,6 +18,7 @@ use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory
 use proofstream_runtime::projection::Projection;
 use proofstream_runtime::reach::Reach;
 use proofstream_runtime::recorder::Recorder;
+use proofstream_runtime::requests::KeptRequests;
 use proofstream_runtime::webhooks::{Reconciler, Shape};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -37,6 +38,7 @@ mod derived;
 mod health;
 mod making;
 mod settled;
+mod storage;
 mod trail;
 mod upkeep;
 mod watching;
@@ -45,6 +47,7 @@ mod web;
 pub use config::{Audit, AuditLog, AuditWebhook, Config, ConfigError, Service, Web};
 pub use connect::ConnectError;
 pub(crate) use connect::connect;
+pub use storage::LedgerStorage;
 pub use web::Page;
 
 /// Connections to the webhook at a time.
@@ -115,6 +118,8 @@ pub struct Handles {
     pub clock: Clock,
     /// The ledger's writer.
     pub writer: Arc<Writer>,
+    /// Whether its storage does what it should.
+    pub storage: Arc<LedgerStorage>,
     /// Controls and requirements.
     pub catalog: Arc<Catalog>,
     /// What is shown, derived from the ledger.
@@ -129,6 +134,8 @@ pub struct Handles {
     pub namespaces: Arc<Namespaces>,
     /// The admission decisions and their counters.
     pub admission: Arc<Admission>,
+    /// The requests that are kept for replays, if any are.
+    pub kept: Option<Arc<KeptRequests>>,
     /// The webhook's HTTP side and its counters.
     pub webhook: Arc<Webhook>,
     /// What API servers send of their audit trails.
@@ -191,7 +198,8 @@ impl Up {
         let (client, cluster_id) = connect(config.kubeconfig.as_deref()).await?;
         let catalog =
             Arc::new(Catalog::embedded().map_err(|error| UpError::Catalog(error.to_string()))?);
-        let writer = Arc::new(open_ledger(&config, &cluster_id).await?);
+        let storage = Arc::new(LedgerStorage::default());
+        let writer = Arc::new(open_ledger(&config, &cluster_id, &storage).await?);
         let recorder = |name: &str, start| {
             Ok::<_, SourceError>(Recorder::new(writer.source(name, start)?, clock.clone()))
         };
@@ -208,6 +216,12 @@ impl Up {
             derived::previous_policies(&projection)?,
         );
         let namespaces = Arc::new(Namespaces::new(client.clone()));
+        let kept = if config.keep_requests_days == 0 {
+            None
+        } else {
+            let recorder = recorder("requests/0", Start::Resume)?;
+            Some(Arc::new(KeptRequests::new(Arc::clone(&writer), recorder)))
+        };
         let admission = Arc::new(Admission::new(Parts {
             cluster: Some(cluster_id.clone()),
             policies: Arc::clone(&policies),
@@ -216,6 +230,7 @@ impl Up {
             namespaces: Arc::clone(&namespaces),
             lookups: Arc::new(ApiServer::new(client.clone())),
             filters: Filters::new(&config.namespace),
+            kept: kept.clone(),
         }));
         let webhook = Arc::new(Webhook::new(Arc::clone(&admission), config.webhook.concurrency));
         let audit_webhooks = Arc::new(AuditWebhooks::open(&config, clock.clone())?);
@@ -226,6 +241,7 @@ impl Up {
             cluster: cluster_id,
             clock,
             writer,
+            storage,
             catalog,
             projection,
             recent,
@@ -233,6 +249,7 @@ impl Up {
             reach: Reach::new(),
             namespaces,
             admission,
+            kept,
             webhook,
             audit_webhooks,
             webhook_address: address,
@@ -281,6 +298,10 @@ impl Up {
         tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
         tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
         tasks.spawn(upkeep::filters(handles.clone()));
+        if let Some(kept) = &handles.kept {
+            tasks.spawn(upkeep::write_requests(Arc::clone(kept)));
+            tasks.spawn(upkeep::erase_requests(handles.clone(), Arc::clone(kept)));
+        }
         tasks.spawn(Arc::clone(&handles.reach).mend(client.clone()));
         for kind in definitions::KINDS {
             let (policies, reach) = (Arc::clone(&policies), Arc::clone(&handles.reach));
@@ -322,8 +343,14 @@ impl Up {
         self.tasks.shutdown().await;
         self.handles.admission.report_shortfall();
         let _ = std::fs::remove_file(run_file(&self.handles.config.data));
-        let writer = Arc::clone(&self.handles.writer);
-        match tokio::task::spawn_blocking(move || writer.close()).await {
+        let (writer, kept) = (Arc::clone(&self.handles.writer), self.handles.kept.clone());
+        let close = move || {
+            if let Some(error) = kept.and_then(|kept| kept.write().err()) {
+                tracing::error!(%error, "the last requests are not kept");
+            }
+            writer.close()
+        };
+        match tokio::task::spawn_blocking(close).await {
             Ok(Ok(_)) => tracing::info!("stopped; the ledger is sealed"),
             Ok(Err(error)) => tracing::warn!(%error, "stopped; what is not sealed is kept"),
             Err(error) => tracing::error!(%error, "stopped"),
@@ -332,12 +359,17 @@ impl Up {
     }
 }
 
-async fn open_ledger(config: &Config, cluster: &str) -> Result<Writer, UpError> {
+async fn open_ledger(
+    config: &Config,
+    cluster: &str,
+    storage: &Arc<LedgerStorage>,
+) -> Result<Writer, UpError> {
     let ledger = Arc::new(Directory::new(config.data.join("ledger")));
     let private = Arc::new(Directory::private(config.data.join("private")));
     let guard = Arc::new(Directory::private(config.guard()));
     let mut options = WriterOptions::new(cluster, private, guard);
-    options.events = Arc::new(upkeep::tell);
+    let told = Arc::clone(storage);
+    options.events = Arc::new(move |event| told.tell(event));
     let opening = tokio::task::spawn_blocking(move || Writer::open(ledger, options));
     let (writer, recovered) = opening.await.map_err(|error| UpError::Data {
         path: config.data.clone(),

@@ -89,6 +89,7 @@ impl Stand {
             namespaces: Arc::new(Namespaces::new(client.clone())),
             lookups: Arc::new(ApiServer::new(client)),
             filters: Filters::new("proofstream"),
+            kept: None,
         }));
         let ingest = Arc::new(Ingest::new(Options {
             cluster: None,

@@ -154,6 +154,7 @@ impl Stand {
             namespaces: Arc::new(Namespaces::new(client.clone())),
             lookups: Arc::new(ApiServer::new(client)),
             filters: Filters::new("proofstream"),
+            kept: None,
         }));
         let config = Config { data: folder.path().to_owned(), ..Config::default() };
         let audit = Arc::new(AuditWebhooks::open(&config, Clock::system()).unwrap());

@@ -83,6 +83,7 @@ async fn a_full_disk_costs_the_trail_and_not_the_control() -> Result<()> {
         ensure!(asked.elapsed() < SOON, "two answers took {:?}", asked.elapsed());
     }
 
+    up.shows("that the ledger fails", |view| ledger_is(view, "failing")).await?;
     std::fs::remove_file(ballast)?;
     let blocked = trail::refusals(&stand.audit_log()?)?.len();
     assert_eq!(blocked as u64, REQUESTS);
@@ -95,6 +96,7 @@ async fn a_full_disk_costs_the_trail_and_not_the_control() -> Result<()> {
     })
     .await
     .with_context(|| up.last_lines())?;
+    up.shows("that the ledger works", |view| ledger_is(view, "working")).await?;
     up.stop().await?;
     let ledger = stand.ledger()?;
     ledger.check_numbers()?;
@@ -102,4 +104,9 @@ async fn a_full_disk_costs_the_trail_and_not_the_control() -> Result<()> {
     trail::check_events(&ledger, &stand.audit_log()?)?;
     verify(&data.join("ledger")).await?.expect(0)?;
     Ok(())
+}
+
+fn ledger_is(view: &serde_json::Value, state: &str) -> bool {
+    let parts = view["health"].as_array().into_iter().flatten();
+    parts.into_iter().any(|part| part["part"] == "ledger" && part["state"] == state)
 }

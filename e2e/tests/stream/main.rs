@@ -4,9 +4,11 @@
 // Has the lints see tests in what the tests call, too.
 #![cfg(test)]
 
+mod browser;
 mod certificates;
 mod disk;
 mod input;
+mod newcomer;
 mod outage;
 mod programs;
 mod records;

@@ -120,11 +120,16 @@ impl Up {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// Asks the page's server, with its token.
-    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+    /// Where its page is served.
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
         let run = self.run_file(self.child.id()).context("it serves no page")?;
         let address = run["web"].as_str().and_then(|url| url.strip_prefix("http://"));
-        let address: SocketAddr = address.context("no address")?.parse()?;
+        Ok(address.context("no address")?.parse()?)
+    }
+
+    /// Asks the page's server, with its token.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+        let address = self.address()?;
         let token = std::fs::read_to_string(self.data.join("token"))?;
         let question = format!(
             "GET {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\

@@ -1,8 +1,8 @@
 //! How one record changes the derived state.
 
 use proofstream_model::{
-    Answer, Block, Body, ChangeBody, Decision, FindingBody, FindingState, GapBody, PolicyBody,
-    PolicyState, Record, ScanBody, SourceBody, SourceState,
+    Answer, Block, Body, ChangeBody, Decision, ErasureBody, FindingBody, FindingState, GapBody,
+    PolicyBody, PolicyState, Record, RequestsBody, ScanBody, SourceBody, SourceState,
 };
 use rusqlite::{Connection, params};
 use serde::Deserialize;
@@ -25,6 +25,8 @@ pub(super) fn record(store: &Connection, record: &Record) -> Result<(), Projecti
             let _: GapBody = body(record)?;
             latest(store, "gaps", record)
         }
+        "requests" => requests(store, record),
+        "erasure" => erasure(store, record),
         "scan" => {
             let _: ScanBody = body(record)?;
             latest(store, "scans", record)
@@ -89,6 +91,29 @@ fn source(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
              VALUES (?1, ?2, 0, 0, 0, ?3) ON CONFLICT (source) DO UPDATE SET state = ?2",
         )?
         .execute(params![source.source, state, record.time.to_string()])?;
+    Ok(())
+}
+
+/// Blobs of requests, and which of them an erasure names: what retention goes by.
+fn requests(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
+    let requests: RequestsBody = body(record)?;
+    if let Some(blob) = requests.payload["blob"].as_str() {
+        store
+            .prepare_cached(
+                "INSERT OR REPLACE INTO requests (blob, time, erased) VALUES (?1, ?2, 0)",
+            )?
+            .execute(params![blob, requests.to.to_string()])?;
+    }
+    Ok(())
+}
+
+fn erasure(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
+    let erasure: ErasureBody = body(record)?;
+    // Those of the last erasure are kept in mind: the process may have ended before they were gone.
+    store.prepare_cached("DELETE FROM requests WHERE erased = 1")?.execute([])?;
+    for blob in erasure.blobs {
+        store.prepare_cached("UPDATE requests SET erased = 1 WHERE blob = ?1")?.execute([blob])?;
+    }
     Ok(())
 }
 

@@ -163,6 +163,28 @@ pub struct SourceRow {
 // === impl Projection ===
 
 impl Projection {
+    /// Blobs of requests that were judged before a moment and are not erased, the oldest first.
+    pub fn kept_requests(
+        &self,
+        before: Timestamp,
+        most: u32,
+    ) -> Result<Vec<String>, ProjectionError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT blob FROM requests WHERE erased = 0 AND time < ?1 ORDER BY time LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![before.to_string(), most], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Blobs of requests that the last erasure names.
+    pub fn erased_requests(&self) -> Result<Vec<String>, ProjectionError> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached("SELECT blob FROM requests WHERE erased = 1")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The first page, with counts since `since` (rounded down to the hour) and lists of at most
     /// `rows` rows.
     pub fn overview(&self, since: Timestamp, rows: u32) -> Result<Overview, ProjectionError> {

@@ -32,6 +32,9 @@ pub struct Config {
     pub audit: Audit,
     /// Namespaces that the controls are about: names or globs.
     pub regulated_namespaces: Vec<String>,
+    /// Days for which requests that policies judged are kept, so that policies can be replayed over
+    /// them; 0 keeps none.
+    pub keep_requests_days: u32,
     /// Directories of policies, beside those in the cluster.
     pub policies: Vec<PathBuf>,
     /// Kind of policy to who enforces it: `proofstream`, `kyverno`. A kind that is not named is
@@ -161,6 +164,7 @@ impl Default for Config {
             web: Web::default(),
             audit: Audit::default(),
             regulated_namespaces: Vec::new(),
+            keep_requests_days: 30,
             policies: Vec::new(),
             enforcers: BTreeMap::new(),
         }

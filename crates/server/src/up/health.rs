@@ -158,16 +158,12 @@ impl Watched {
     }
 
     fn ledger(&self) -> Health {
-        let writer = &self.handles.writer;
-        Health {
-            part: "ledger".to_owned(),
-            state: if self.shown.follows.load(Ordering::Relaxed) {
-                HealthState::Working
-            } else {
-                HealthState::Failing
-            },
-            detail: format!("{} records are durable", writer.durable_end()),
-        }
+        let durable = format!("{} records are durable", self.handles.writer.durable_end());
+        let (state, detail) = match self.handles.storage.failing() {
+            None => (HealthState::Working, durable),
+            Some(failing) => (HealthState::Failing, format!("{durable}; {failing}")),
+        };
+        Health { part: "ledger".to_owned(), state, detail }
     }
 
     fn page(&self) -> Health {

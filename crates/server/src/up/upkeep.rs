@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use proofstream_ledger::writer::Event;
 use proofstream_runtime::admission::{Admission, Filters};
 use proofstream_runtime::clock::Clock;
+use proofstream_runtime::requests::KeptRequests;
 use proofstream_runtime::webhooks::Shape;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,6 +22,8 @@ use crate::certificates::{Certificates, Refreshed};
 const CERTIFICATES: Duration = Duration::from_hours(1);
 /// How often Kyverno's ConfigMap is looked at.
 const FILTERS: Duration = Duration::from_mins(1);
+/// How often it is looked whether kept requests have been kept for long enough.
+const ERASURE: Duration = Duration::from_hours(1);
 /// How often what the trail lacks is reported.
 const SHORTFALL: Duration = Duration::from_secs(1);
 /// Where Kyverno keeps its filters.
@@ -105,15 +107,33 @@ pub(super) async fn filters(handles: Handles) {
     }
 }
 
-/// Says what happens to the ledger.
-pub(super) fn tell(event: &Event) {
-    match event {
-        Event::Sealed { size, first, count } => {
-            tracing::debug!(size, first, count, "sealed a segment");
+/// Writes the requests that are kept, while there are any.
+pub(super) async fn write_requests(kept: Arc<KeptRequests>) {
+    loop {
+        kept.due().await;
+        let work = Arc::clone(&kept);
+        match tokio::task::spawn_blocking(move || work.write()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "requests are not kept"),
+            Err(error) => tracing::error!(%error, "requests are not kept"),
         }
-        Event::LogResumed { path, rewritten } => {
-            tracing::warn!(path, rewritten, "the write-ahead log goes on");
+    }
+}
+
+/// Removes the requests that have been kept for long enough.
+pub(super) async fn erase_requests(handles: Handles, kept: Arc<KeptRequests>) {
+    let days = i64::from(handles.config.keep_requests_days);
+    let mut ticks = interval(ERASURE);
+    loop {
+        ticks.tick().await;
+        let before = handles.clock.now().micros() - days * 86_400_000_000;
+        let before = proofstream_model::Timestamp::from_micros(before);
+        let (work, projection) = (Arc::clone(&kept), Arc::clone(&handles.projection));
+        match tokio::task::spawn_blocking(move || work.erase(&projection, before)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(blobs)) => tracing::info!(blobs, days, "erased requests kept for long enough"),
+            Ok(Err(error)) => tracing::error!(%error, "old requests are not erased"),
+            Err(error) => tracing::error!(%error, "old requests are not erased"),
         }
-        other => tracing::error!(?other, "the ledger's storage fails; policies are enforced still"),
     }
 }
