@@ -46,6 +46,7 @@ pub struct Generated {
 
 /// A generate rule of a set, as whoever carries it out must know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the rule")]
 pub struct GenerationRule {
     /// Position of the policy in the set.
     pub policy_index: usize,

@@ -156,13 +156,12 @@ impl Cleaner {
         let choice = settle(&mut environment, self.lookups.as_ref(), deadline, judge).await;
         match choice {
             Some(Choice::Delete) => {}
-            Some(Choice::Keep) => return false,
+            Some(Choice::Keep) | None => return false,
             Some(Choice::Unknown(reason)) => {
                 let (name, object) = (policy.qualified_name(), &identity.subject);
                 tracing::warn!(policy = name, %object, reason, "kept: it cannot be judged");
                 return false;
             }
-            None => return false,
         }
         let change = change(&identity, ChangeCause::Cleanup, Some(policy.qualified_name()));
         self.delete(&change, &identity.uid, policy.propagation()).await

@@ -138,7 +138,13 @@ impl Maker<'_> {
                 self.stay_inside(target.as_deref())?;
                 self.stay_inside(source.as_deref())?;
                 kinds.iter().try_for_each(|kind| {
-                    self.clone_all(kind, source.as_deref(), target.as_deref(), selector, scope)
+                    self.clone_all(
+                        kind,
+                        source.as_deref(),
+                        target.as_deref(),
+                        selector.as_ref(),
+                        scope,
+                    )
                 })
             }
         }
@@ -203,7 +209,7 @@ impl Maker<'_> {
         kind: &SourceKind,
         source: Option<&str>,
         target: Option<&str>,
-        selector: &Option<LabelSelector>,
+        selector: Option<&LabelSelector>,
         scope: &Scope<'_>,
     ) -> Result<(), Failure> {
         if source == target {
@@ -221,7 +227,7 @@ impl Maker<'_> {
         let items = found.get("items").unwrap_or(found);
         for item in items.as_array().into_iter().flatten() {
             let labels = item.pointer("/metadata/labels").and_then(Value::as_object);
-            if selector.as_ref().is_some_and(|selector| !selector.matches(&labels)) {
+            if selector.is_some_and(|selector| !selector.matches(&labels)) {
                 continue;
             }
             let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();

@@ -37,10 +37,9 @@ pub(super) fn replacement(wanted: &Value, found: &Value) -> Value {
     let level = members.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
     if let Some(made) = level.as_object_mut() {
         for (key, value) in metadata(found) {
-            if KEPT.contains(&key.as_str()) {
-                made.entry(key).or_insert(value);
-            } else if let (Value::Object(others), Some(Value::Object(own))) =
-                (&value, made.get_mut(&key))
+            let kept = KEPT.contains(&key.as_str());
+            if let (false, Value::Object(others), Some(Value::Object(own))) =
+                (kept, &value, made.get_mut(&key))
             {
                 for (name, value) in others {
                     own.entry(name.clone()).or_insert_with(|| value.clone());
