@@ -1,6 +1,7 @@
 //! Admission on a real API server: who is refused, who is not, and what stands in the ledger.
 
 #[path = "admission/harness.rs"]
+#[allow(dead_code, reason = "each test file takes what it needs of the harness")]
 mod harness;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use proofstream_e2e::wait_until;
 use proofstream_model::{Answer, Decision, GapBody, Operation, PolicyBody, PolicyState};
 use proofstream_runtime::webhooks::removal::{self, Removal};
+use proofstream_server::up::Service;
 use serde_json::json;
 
 const FAIL_ANNOTATION: &str = "fail.validate.proofstream.dev/decision";
@@ -156,7 +158,8 @@ spec:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_come_into_force_at_once_and_a_broken_one_harms_no_other() -> Result<()> {
-    let stand = Stand::start(&[]).await?;
+    // A broken policy can still come from before our webhook, or while nobody answered it.
+    let stand = Stand::start_with(&[], |config| config.webhook.check_policies = false).await?;
     stand.cluster.create_namespace("payments").await?;
     let plain = pod("payments", "plain", "");
 
@@ -417,6 +420,42 @@ async fn an_api_server_that_goes_away_is_found_again() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_how_an_api_server_inside_finds_us() -> Result<()> {
+    // Nothing routes a cluster's own addresses here; a Service that names an outside host is called
+    // there, under the Service's name.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let stand = Stand::start_with(&[], |config| {
+        config.webhook.listen = free;
+        config.webhook.service =
+            Some(Service { namespace: None, name: "proofstream".to_owned(), port: free.port() });
+    })
+    .await?;
+    for namespace in ["payments", "proofstream"] {
+        stand.cluster.create_namespace(namespace).await?;
+    }
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: proofstream, namespace: proofstream}}\n\
+         spec: {{type: ExternalName, externalName: localhost, ports: [{{port: {}}}]}}\n",
+        free.port()
+    );
+    stand.cluster.apply(&service).await?;
+    stand.cluster.apply(HARDENED).await?;
+    let message = wait_until("the refusal", PATIENCE, || async {
+        match stand.dry_run(&pod("payments", "bad", "privileged: true")).await {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) => anyhow::bail!("it is admitted"),
+            Err(error) => Err(error),
+        }
+    })
+    .await?;
+    assert!(message.contains("block-privileged-and-root"), "{message}");
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(stand.client.clone());
+    let hooks = api.get("proofstream").await?.webhooks.unwrap_or_default();
+    assert!(hooks.iter().all(|hook| hook.client_config.service.is_some()), "{hooks:?}");
+    Ok(())
 }
 
 /// Waits for an event of the audit log.

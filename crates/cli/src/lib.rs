@@ -6,6 +6,7 @@
 mod commands;
 mod console;
 mod exit;
+mod junit;
 pub mod offline;
 mod server;
 

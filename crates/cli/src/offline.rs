@@ -1,10 +1,13 @@
 //! Policies judged without a cluster: what `proofstream policy` does, without arguments and output.
 
+pub mod context;
 pub mod expectation;
 pub mod files;
 pub mod judge;
+pub mod pod_security;
 pub mod policies;
 pub mod report;
 pub mod scope;
+pub mod stubs;
 pub mod test_file;
 pub mod values;

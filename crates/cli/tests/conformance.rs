@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use proofstream_cli::offline::expectation::{self, Expectation, NO_SUCH_RESOURCE, Report};
+use proofstream_cli::offline::expectation::{self, Expectation, Report};
 
 /// Expectations that do not hold: by category, then by test, then by rule, how many.
 type Open = BTreeMap<String, BTreeMap<String, BTreeMap<String, usize>>>;
@@ -38,9 +38,6 @@ fn library() -> Option<PathBuf> {
 fn category(each: &Expectation) -> String {
     match &each.unsupported {
         Some(what) => format!("not run: {what}"),
-        None if each.reason == NO_SUCH_RESOURCE => {
-            "the library's copy lacks the resources".to_owned()
-        }
         None => "does not hold".to_owned(),
     }
 }

@@ -115,74 +115,6 @@ fn apply_lists_everything_when_asked() {
     assert_snapshot!(bench.run(&["policy", "apply", "policy.yaml", "-r", "pods.yaml", "--all"]));
 }
 
-const GENERATE: &str = "\
-apiVersion: kyverno.io/v1
-kind: ClusterPolicy
-metadata: {name: pull-secret}
-spec:
-  rules:
-  - name: copy
-    match: {any: [{resources: {kinds: [Namespace]}}]}
-    generate:
-      apiVersion: v1
-      kind: Secret
-      name: pull
-      namespace: '{{ request.object.metadata.name }}'
-      clone: {namespace: vault, name: regcred}
-  - name: limits
-    match: {any: [{resources: {kinds: [Namespace]}}]}
-    generate:
-      apiVersion: v1
-      kind: LimitRange
-      name: limits
-      namespace: '{{ request.object.metadata.name }}'
-      data: {spec: {limits: [{type: Container, default: {cpu: 500m}}]}}
-";
-
-const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
-
-#[test]
-fn apply_writes_what_is_generated() {
-    let bench = Bench::new(&[("policy.yaml", GENERATE), ("shop.yaml", NAMESPACE)]);
-    let arguments = ["policy", "apply", "policy.yaml", "-r", "shop.yaml", "-o", "json"];
-    assert_snapshot!(bench.run(&arguments));
-}
-
-#[test]
-fn test_holds_what_is_generated_against_what_is_expected() {
-    let test = "\
-apiVersion: cli.kyverno.io/v1alpha1
-kind: Test
-metadata: {name: generated}
-policies: [policy.yaml]
-resources: [shop.yaml]
-results:
-- {policy: pull-secret, rule: copy, kind: Namespace, resources: [shop], result: pass,
-   cloneSourceResource: source.yaml, generatedResource: copy.yaml}
-- {policy: pull-secret, rule: limits, kind: Namespace, resources: [shop], result: pass,
-   generatedResource: limits.yaml}
-";
-    let bench = Bench::new(&[
-        ("kyverno-test.yaml", test),
-        ("policy.yaml", GENERATE),
-        ("shop.yaml", NAMESPACE),
-        (
-            "source.yaml",
-            "apiVersion: v1\nkind: Secret\nmetadata: {name: regcred, namespace: vault, uid: u}\ndata: {a: MQ==}\n",
-        ),
-        (
-            "copy.yaml",
-            "apiVersion: v1\nkind: Secret\nmetadata: {name: pull, namespace: shop}\ndata: {a: MQ==}\n",
-        ),
-        (
-            "limits.yaml",
-            "apiVersion: v1\nkind: LimitRange\nmetadata: {name: limits, namespace: shop}\n\
-             spec: {limits: [{type: Container, default: {cpu: 250m}}]}\n",
-        ),
-    ]);
-    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
-}
-
 #[test]
 fn apply_writes_json() {
     let bench = Bench::new(&[("policy.yaml", POLICY), ("pods.yaml", PODS)]);
@@ -298,7 +230,7 @@ fn bad_input_names_file_line_and_field() {
         ("not-an-object.yaml", "replicas: 3\n"),
         (
             "cel.yaml",
-            "apiVersion: policies.kyverno.io/v1\nkind: ValidatingPolicy\nmetadata: {name: x}\n",
+            "apiVersion: policies.kyverno.io/v1\nkind: ImageValidatingPolicy\nmetadata: {name: x}\n",
         ),
     ]);
     let cases: [&[&str]; 9] = [
@@ -364,6 +296,7 @@ fn test_is_strict() {
 - {{policy: require-team, rule: label-team, resourceSpecs: [{{kind: Pod, name: bad}}], result: fail}}
 - {{policy: require-team, rule: label-team, kind: Pod, result: pass}}
 - {{policy: require-team, rule: label-team, kind: Pod, resources: [good], patchedResources: x.yaml, result: pass}}
+- {{policy: require-team, rule: label-team, kind: Pod, resources: [good], isDeletingPolicy: true, result: pass}}
 "
     );
     let files = [("policy.yaml", POLICY), ("pods.yaml", PODS), ("kyverno-test.yaml", TEST)];
@@ -378,6 +311,83 @@ fn test_is_strict() {
     ];
     let bench = Bench::new(&files);
     assert_snapshot!(bench.run(&["policy", "test", "."]));
+}
+
+/// Mutates pods and the config map beside them.
+const MUTATE: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: fill}
+spec:
+  rules:
+  - name: team
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    mutate:
+      patchStrategicMerge:
+        metadata: {labels: {+(team): nobody}}
+  - name: count
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    mutate:
+      targets:
+      - {apiVersion: v1, kind: ConfigMap, name: other, namespace: '{{ request.namespace }}'}
+      patchesJson6902: |-
+        - {op: add, path: '/data/{{ request.name }}', value: '{{ target.metadata.name }}'}
+";
+
+#[test]
+fn mutate_rules_come_before_the_others() {
+    let bench = Bench::new(&[("a.yaml", MUTATE), ("b.yaml", POLICY), ("pods.yaml", PODS)]);
+    let apply = ["policy", "apply", "a.yaml", "b.yaml", "--resource", "pods.yaml"];
+    // The pod without a team has one by the time it is judged; there is no cluster with the target.
+    assert_snapshot!(bench.run(&[&apply[..], &["--all"]].concat()));
+    assert_snapshot!(bench.run(&[&apply[..], &["--output", "json"]].concat()));
+}
+
+#[test]
+fn tests_compare_patched_resources() {
+    let test = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: fill}
+policies: [policy.yaml]
+resources: [pods.yaml]
+targetResources: [targets.yaml]
+results:
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: patched.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [good], patchedResources: patched.yaml, result: skip}
+- {policy: fill, rule: team, kind: Pod, patchedResources: one.yaml, result: pass}
+- {policy: fill, rule: count, kind: ConfigMap, resources: [shop-a/other], patchedResources: patched.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: wrong.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: pods.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [good], patchedResources: patched.yaml, result: pass}
+- {policy: fill, rule: team, kind: Pod, resources: [bad], patchedResources: one.yaml, result: skip}
+";
+    let target = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other, namespace: shop-a}
+data: {x: y}
+";
+    let one = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: bad, namespace: shop-a, labels: {team: nobody}}
+spec: {containers: [{name: c, image: 'till:latest'}]}
+";
+    let good = PODS.split("---").next().unwrap();
+    let changed = target.replace("{x: y}", "{x: y, good: other}");
+    let patched = format!("{one}---\n{good}---\n{changed}");
+    let wrong = one.replace("nobody", "somebody");
+    let bench = Bench::new(&[
+        ("policy.yaml", MUTATE),
+        ("pods.yaml", PODS),
+        ("targets.yaml", target),
+        ("one.yaml", one),
+        ("patched.yaml", &patched),
+        ("wrong.yaml", &wrong),
+        ("kyverno-test.yaml", test),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
 }
 
 #[test]
@@ -402,4 +412,148 @@ fn test_refuses_what_it_cannot_read() {
     let bench = Bench::new(&[("readme.md", "")]);
     write!(shown, "# no test\n{}\n", bench.run(&["policy", "test", "."])).unwrap();
     assert_snapshot!(shown);
+}
+
+const HARDENED: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: hard, namespace: shop-a}
+spec:
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - name: c
+    image: till:3
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: soft, namespace: shop-a}
+spec: {template: {spec: {hostPID: true, containers: [{name: c, image: 'till:3'}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: odd, namespace: shop-a}
+spec: {hostPID: 'yes', containers: []}
+";
+
+#[test]
+fn apply_holds_pods_against_the_pod_security_standards() {
+    let bench = Bench::new(&[("pods.yaml", HARDENED), ("policy.yaml", POLICY)]);
+    let standard = ["policy", "apply", "--pod-security", "baseline:v1.30", "-r", "pods.yaml"];
+    assert_snapshot!(bench.run(&standard));
+    let both =
+        ["policy", "apply", "policy.yaml", "--pod-security", "restricted", "-r", "pods.yaml"];
+    let shown = bench.run(&both);
+    assert!(shown.contains("require-team / label-team"), "{shown}");
+    assert!(shown.contains("pod-security / seccompProfile_restricted"), "{shown}");
+    let wrong = bench.run(&["policy", "apply", "--pod-security", "strict", "-r", "pods.yaml"]);
+    assert!(wrong.starts_with("exit 2"), "{wrong}");
+    assert!(wrong.contains("`strict` is not one of"), "{wrong}");
+}
+
+#[test]
+fn results_are_written_for_build_servers() {
+    let test = TEST_WITH_STUBS.replace("result: pass", "result: fail");
+    let bench = Bench::new(&[
+        ("policy.yaml", POLICY),
+        ("pods.yaml", PODS),
+        ("lookup.yaml", LOOKUP),
+        ("cluster.yaml", CLUSTER),
+        ("kyverno-test.yaml", &test),
+    ]);
+    let apply = ["policy", "apply", "policy.yaml", "-r", "pods.yaml", "--output", "junit"];
+    assert_snapshot!(bench.run(&apply));
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--output", "junit"]));
+}
+
+const LOOKUP: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: lookup}
+spec:
+  rules:
+  - name: known-team
+    match: {any: [{resources: {kinds: [Pod]}}]}
+    context:
+    - name: teams
+      apiCall: {urlPath: /apis/acme.io/v1/teams, jmesPath: 'items[].metadata.name'}
+    - name: limits
+      configMap: {name: limits, namespace: ops}
+    - name: banned
+      globalReference: {name: banned.names}
+    validate:
+      message: Unknown team.
+      deny:
+        conditions:
+          any:
+          - {key: \"{{ request.object.metadata.labels.team || 'none' }}\", operator: AnyNotIn, value: '{{ teams }}'}
+          - {key: '{{ request.object.metadata.name }}', operator: AnyIn, value: '{{ banned }}'}
+          - {key: '{{ limits.data.open }}', operator: NotEquals, value: 'yes'}
+";
+
+const TEST_WITH_STUBS: &str = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: stubs}
+policies: [lookup.yaml]
+resources: [pods.yaml, missing.yaml]
+clusterResources: [cluster.yaml]
+apiCallResponses:
+- urlPath: /apis/acme.io/v1/teams
+  method: GET
+  response: {statusCode: 200, body: {items: [{metadata: {name: till}}]}}
+globalContextEntries:
+- name: banned
+  data: {items: [{name: worst}]}
+  projections: [{name: names, path: 'items[].name'}]
+results:
+- {policy: lookup, rule: known-team, kind: Pod, resources: [good], result: pass}
+- {policy: lookup, rule: known-team, kind: Pod, resources: [bad], result: fail}
+- {policy: lookup, rule: known-team, kind: Pod, resources: [absent], result: fail}
+";
+
+const CLUSTER: &str = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: ClusterResource
+metadata: {name: cluster}
+spec:
+  resources:
+  - apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: limits, namespace: ops}
+    data: {open: 'yes'}
+";
+
+#[test]
+fn tests_stand_in_for_clusters_and_missing_files_are_not_run() {
+    let bench = Bench::new(&[
+        ("pods.yaml", PODS),
+        ("lookup.yaml", LOOKUP),
+        ("cluster.yaml", CLUSTER),
+        ("kyverno-test.yaml", TEST_WITH_STUBS),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
+    let wrong = TEST_WITH_STUBS.replace("method: GET", "method: PUT");
+    let bench = Bench::new(&[("kyverno-test.yaml", &wrong)]);
+    let shown = bench.run(&["policy", "test", "."]);
+    assert!(shown.contains("apiCallResponses[0]: method `PUT` is none of GET, POST"), "{shown}");
+}
+
+#[test]
+fn an_exception_that_has_expired_exempts_nothing_and_is_told() {
+    let exception = "\
+apiVersion: kyverno.io/v2
+kind: PolicyException
+metadata: {name: till, namespace: shop-a}
+spec:
+  expiresAt: '2020-01-01T00:00:00Z'
+  exceptions: [{policyName: require-team, ruleNames: [label-team]}]
+  match: {any: [{resources: {kinds: [Pod]}}]}
+";
+    let bench =
+        Bench::new(&[("policy.yaml", POLICY), ("pods.yaml", PODS), ("exception.yaml", exception)]);
+    let arguments = ["policy", "apply", "policy.yaml", "-r", "pods.yaml", "-e", "exception.yaml"];
+    let shown = bench.run(&arguments);
+    assert!(shown.contains("exception `shop-a/till` has expired and exempts nothing"), "{shown}");
+    assert!(shown.contains("expired at 2020-01-01T00:00:00Z"), "{shown}");
 }

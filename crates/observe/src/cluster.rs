@@ -42,8 +42,20 @@ pub fn watch(
     client: Client,
     resource: &ApiResource,
 ) -> impl Stream<Item = Result<Seen, Interrupted>> + Send + use<> {
+    watch_in(client, resource, None)
+}
+
+/// The same in one namespace, or in every one.
+pub fn watch_in(
+    client: Client,
+    resource: &ApiResource,
+    namespace: Option<&str>,
+) -> impl Stream<Item = Result<Seen, Interrupted>> + Send + use<> {
     let kind = resource.kind.clone();
-    let api: Api<DynamicObject> = Api::all_with(client, resource);
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, resource),
+        None => Api::all_with(client, resource),
+    };
     let type_words = (resource.api_version.clone(), resource.kind.clone());
     let events = watcher(api, watcher::Config::default().page_size(500));
     kube::runtime::WatchStreamExt::default_backoff(events)

@@ -2,7 +2,6 @@
 
 const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
 
 /// A duration in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,29 +10,7 @@ pub(crate) struct Duration(pub(crate) i64);
 impl Duration {
     /// Reads a duration; a bare number is none, save `0`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (negative, mut rest) = match text.as_bytes().first()? {
-            b'-' => (true, text.get(1..)?),
-            b'+' => (false, text.get(1..)?),
-            _ => (false, text),
-        };
-        if rest == "0" {
-            return Some(Self(0));
-        }
-        if rest.is_empty() {
-            return None;
-        }
-        let mut total: i128 = 0;
-        while !rest.is_empty() {
-            let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            let (number, tail) = rest.split_at(number_end);
-            let unit_end =
-                tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-            let (unit, tail) = tail.split_at(unit_end);
-            total = total.checked_add(part(number, unit)?)?;
-            rest = tail;
-        }
-        let total = i64::try_from(total).ok()?;
-        Some(Self(if negative { -total } else { total }))
+        proofstream_cel::parse_duration(text).map(Self)
     }
 
     /// From seconds.
@@ -46,30 +23,6 @@ impl Duration {
     pub(crate) fn seconds(self) -> f64 {
         self.0 as f64 / 1e9
     }
-}
-
-fn part(number: &str, unit: &str) -> Option<i128> {
-    let scale = match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => i128::from(SECOND),
-        "m" => i128::from(MINUTE),
-        "h" => i128::from(HOUR),
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-        return None;
-    }
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let fraction: String = fraction.chars().take(18).collect();
-    let mut nanoseconds = whole.checked_mul(scale)?;
-    if !fraction.is_empty() {
-        let power = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-        nanoseconds += fraction.parse::<i128>().ok()?.checked_mul(scale)? / power;
-    }
-    Some(nanoseconds)
 }
 
 impl std::fmt::Display for Duration {
@@ -115,6 +68,8 @@ fn decimal(value: u64, unit: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: i64 = 60 * MINUTE;
 
     #[test]
     fn reads_what_go_reads() {

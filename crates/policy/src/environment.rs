@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::selection::LabelSelector;
+use crate::wildcard::Wildcard;
+
 /// Something that a policy must know and that only the caller can fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lookup {
@@ -35,16 +38,6 @@ pub enum Lookup {
         /// Its name.
         name: String,
     },
-    /// All objects of a kind in a namespace, answered with a list of them (or an object with
-    /// `items`).
-    Objects {
-        /// Their `apiVersion`.
-        api_version: String,
-        /// Their kind.
-        kind: String,
-        /// Their namespace; `None` for a kind without.
-        namespace: Option<String>,
-    },
     /// A call to another service, answered with the decoded body.
     Service {
         /// `GET` or `POST`.
@@ -58,12 +51,36 @@ pub enum Lookup {
         /// Headers to send.
         headers: Vec<(String, String)>,
     },
+    /// Existing objects (the targets of a mutation), answered with a list of them.
+    Objects {
+        /// Their `apiVersion`; may have globs.
+        api_version: String,
+        /// Their kind, with `/subresource` where one is meant; may have globs.
+        kind: String,
+        /// Their namespace; may have globs; empty for all.
+        namespace: String,
+        /// Their name; may have globs; empty for all.
+        name: String,
+        /// A label selector as JSON text.
+        selector: Option<String>,
+    },
     /// A `GlobalContextEntry`, answered with its cached data.
     Global {
         /// Name of the entry.
         name: String,
         /// Name of one of its projections; empty for the whole.
         projection: String,
+    },
+    /// Objects of a kind that policies take as parameters, answered with the list of them.
+    Parameters {
+        /// `apiVersion` of the objects.
+        api_version: String,
+        /// Their kind.
+        kind: String,
+        /// The namespace in which they are looked for, if the kind has one.
+        namespace: Option<String>,
+        /// The name of the only one; every one where it is `None`.
+        name: Option<String>,
     },
     /// What a registry knows of an image, answered with the object that the field's policies expect
     /// (`image`, `resolvedImage`, `registry`, `repository`, `identifier`, `manifest`, `configData`).
@@ -74,6 +91,26 @@ pub enum Lookup {
 }
 
 impl Lookup {
+    /// Whether an object is among those that a lookup of objects asks for.
+    pub fn selects(&self, object: &Value) -> bool {
+        let Self::Objects { api_version, kind, namespace, name, selector } = self else {
+            return false;
+        };
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+        let fits = |glob: &str, found: &str| glob.is_empty() || Wildcard::new(glob).matches(found);
+        let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+        let selected = |selector: &String| {
+            let selector = serde_json::from_str(selector).unwrap_or(Value::Null);
+            LabelSelector::parse(&selector, "selector")
+                .is_ok_and(|selector| selector.matches(&labels))
+        };
+        fits(api_version, text("/apiVersion"))
+            && fits(kind, text("/kind"))
+            && fits(namespace, text("/metadata/namespace"))
+            && fits(name, text("/metadata/name"))
+            && selector.as_ref().is_none_or(selected)
+    }
+
     /// In words, for messages.
     pub fn describe(&self) -> String {
         match self {
@@ -83,11 +120,17 @@ impl Lookup {
                 format!("{kind} `{namespace}/{name}`")
             }
             Self::Object { kind, namespace: None, name, .. } => format!("{kind} `{name}`"),
-            Self::Objects { kind, namespace, .. } => {
-                format!("all {kind} of `{}`", namespace.as_deref().unwrap_or("*"))
-            }
             Self::Service { method, url, .. } => format!("call `{method} {url}`"),
+            Self::Objects { api_version, kind, namespace, name, .. } => {
+                let name = if name.is_empty() { "*" } else { name };
+                let place = if namespace.is_empty() { "*" } else { namespace };
+                format!("objects `{api_version}/{kind}` called `{place}/{name}`")
+            }
             Self::Global { name, .. } => format!("global context entry `{name}`"),
+            Self::Parameters { api_version, kind, name: Some(name), .. } => {
+                format!("`{api_version}` {kind} `{name}`")
+            }
+            Self::Parameters { api_version, kind, .. } => format!("objects `{api_version}` {kind}"),
             Self::Image { reference } => format!("image `{reference}`"),
         }
     }
@@ -126,6 +169,28 @@ pub struct Environment {
     pub answers: HashMap<Lookup, Answer>,
     /// What lookups mean when they have no answer: `Needs` (false), or an error of the rule (true).
     pub offline: bool,
+    /// Objects that stand in for a cluster's where policies take parameters; `None` where there is a
+    /// cluster to ask.
+    pub parameters: Option<Value>,
+}
+
+impl Environment {
+    /// The parameters that a lookup asks for, of those that stand in for a cluster's.
+    pub(crate) fn parameters_for(&self, lookup: &Lookup) -> Option<Value> {
+        let Lookup::Parameters { api_version, kind, namespace, name } = lookup else { return None };
+        let all = self.parameters.as_ref()?.as_array()?;
+        let text = |object: &Value, pointer: &str| {
+            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let fits = |object: &&Value| {
+            let its_namespace = text(object, "/metadata/namespace");
+            text(object, "/apiVersion") == *api_version
+                && text(object, "/kind") == *kind
+                && (its_namespace.is_empty() || namespace.as_ref() == Some(&its_namespace))
+                && name.as_ref().is_none_or(|name| text(object, "/metadata/name") == *name)
+        };
+        Some(all.iter().filter(fits).cloned().collect())
+    }
 }
 
 impl Environment {
@@ -140,6 +205,7 @@ impl Environment {
             foreach_variables: HashMap::new(),
             answers: HashMap::new(),
             offline: false,
+            parameters: None,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Judgement of one request by one rule.
 
+mod expressions;
+mod functions;
 mod generate;
+mod images;
+pub(crate) mod mutate;
 mod validate;
 
 use std::cell::OnceCell;
@@ -38,11 +42,13 @@ pub(crate) struct Said {
     pub(crate) status: Status,
     pub(crate) message: String,
     pub(crate) path: Option<String>,
+    /// The exception that says it.
+    pub(crate) exception: Option<Arc<str>>,
 }
 
 impl Said {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), path: None }
+        Self { status, message: message.into(), path: None, exception: None }
     }
 
     pub(crate) fn error(what: &str, failure: &Failure) -> Self {
@@ -57,14 +63,15 @@ pub(crate) fn rule(
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
 ) -> Option<RuleResponse> {
-    let RuleAt { policy, rule, .. } = at;
-    if !is_about(policy, rule, target, judgement.request) {
-        return None;
+    if let Err(said) = approach(judgement, target, at)? {
+        return Some(dress(said, judgement.request, target, at));
     }
-    let said = match exempted(judgement, target, at, empty) {
-        Some(said) => said,
-        None => judge(judgement, at, empty)?,
-    };
+    if let Some((said, exception)) = exempted(judgement, target, at, empty) {
+        let mut response = dress(said, judgement.request, target, at);
+        response.exception = Some(exception);
+        return Some(response);
+    }
+    let said = tell_expired(judge(judgement, at, empty)?, judgement, target, at);
     Some(dress(said, judgement.request, target, at))
 }
 
@@ -75,18 +82,16 @@ pub(crate) fn generate(
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
 ) -> Option<(RuleResponse, Vec<Generated>)> {
-    let RuleAt { policy, rule, .. } = at;
-    let request = judgement.request;
+    let (rule, request) = (at.rule, judgement.request);
     let Action::Generate(generation) = &rule.action else { return None };
-    let deletion = request.operation == Operation::Delete;
-    if !is_about(policy, rule, target, request) || (deletion && !rule.selection.names_deletion()) {
+    if request.operation == Operation::Delete && !rule.selection.names_deletion() {
         return None;
     }
-    let (said, objects) = if let Some(said) = exempted(judgement, target, at, empty) {
+    if let Err(said) = approach(judgement, target, at)? {
+        return Some((dress(said, request, target, at), Vec::new()));
+    }
+    let (said, objects) = if let Some((said, _)) = exempted(judgement, target, at, empty) {
         (said, Vec::new())
-    } else if rule.has_cel_preconditions {
-        let message = "`celPreconditions` are not evaluated by this version";
-        (Said::new(Status::NotSupported, message), Vec::new())
     } else if asks_for_nobody(judgement, rule) {
         let message = "the rule names users, and nobody knows who asked";
         (Said::new(Status::Error, message), Vec::new())
@@ -122,12 +127,44 @@ fn was_generated(at: &RuleAt<'_>, request: &Request) -> bool {
             && ownership::is_generated(object))
 }
 
-fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
-    let confined = policy
+/// Turns to a rule; `None` where it is not about the request, an error where that cannot be known.
+pub(crate) fn approach(
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+) -> Option<Result<(), Said>> {
+    let (policy, rule, request) = (at.policy, at.rule, judgement.request);
+    let unknown = request.user.as_ref().and_then(|user| user.roles_unknown.as_ref());
+    if let Some(reason) = unknown.filter(|_| rule.asks_roles) {
+        // INVARIANT: roles that are not known are not roles that are not held.
+        let said = Said::new(Status::Error, format!("the user's roles are not known: {reason}"));
+        return may_be_about(policy, rule, target, request).then_some(Err(said));
+    }
+    if !is_about(policy, rule, target, request) {
+        return None;
+    }
+    judgement.confine(policy.namespace.as_ref());
+    Some(Ok(()))
+}
+
+/// Whether a rule can be about a request of somebody.
+fn may_be_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
+    is_confined_to(policy, target, request)
+        && rule.selection.fits_somebody(target)
+        && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.fits_anybody(target))
+        && !skips_background_request(rule, request)
+        && !is_managed(policy, request)
+}
+
+fn is_confined_to(policy: &Policy, target: &Target<'_>, request: &Request) -> bool {
+    policy
         .namespace
         .as_deref()
-        .is_none_or(|namespace| request.kind.kind != "Namespace" && namespace == target.namespace);
-    confined
+        .is_none_or(|namespace| request.kind.kind != "Namespace" && namespace == target.namespace)
+}
+
+fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
+    is_confined_to(policy, target, request)
         && rule.selection.includes(target)
         && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.excludes(target))
         && !skips_background_request(rule, request)
@@ -154,33 +191,78 @@ fn is_managed(policy: &Policy, request: &Request) -> bool {
         })
 }
 
-/// What an exception says, if one covers the request.
+/// What an exception says, and which one, if one covers the request.
 fn exempted(
     judgement: &Judgement<'_>,
     target: &Target<'_>,
     at: &RuleAt<'_>,
     empty: &Map<String, Value>,
-) -> Option<Said> {
-    let covering = at
-        .exceptions
-        .iter()
-        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target));
+) -> Option<(Said, Arc<str>)> {
+    let covering =
+        at.exceptions.iter().filter(|exception| !exception.is_partial_for(at.rule)).filter(
+            |exception| exception.names(at.policy, &at.rule.name) && exception.fits(target),
+        );
     for exception in covering {
-        if judgement.environment.trigger == Trigger::Background && !exception.is_background() {
-            continue;
-        }
-        let merged = OnceCell::new();
-        let scope = Scope::root(judgement, empty, None, &merged);
-        match exception.conditions().evaluate(&scope) {
-            Ok(outcome) if outcome.holds => {
-                let message = format!("exempted by exception `{}`", exception.qualified_name());
-                return Some(Said::new(Status::Skip, message));
-            }
-            // INVARIANT: an exception that cannot be judged exempts nothing.
-            Ok(_) | Err(_) => {}
+        if covers(exception, judgement, empty) {
+            let message = format!("exempted by exception `{}`", exception.qualified_name());
+            let status = if exception.passes() { Status::Pass } else { Status::Skip };
+            return Some((Said::new(status, message), exception.qualified_name().into()));
         }
     }
     None
+}
+
+/// Adds to a failure which exceptions would have covered it, had they not run out.
+fn tell_expired(
+    mut said: Said,
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+) -> Said {
+    if said.status != Status::Fail {
+        return said;
+    }
+    let now = judgement.environment.now;
+    let expired = at.exceptions.iter().filter(|exception| exception.is_expired(now));
+    for exception in expired
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(target))
+    {
+        said.message.push_str(&exception.expiry_in_words());
+    }
+    said
+}
+
+/// Whether an exception to a request that it fits holds here and now.
+fn covers(
+    exception: &PolicyException,
+    judgement: &Judgement<'_>,
+    empty: &Map<String, Value>,
+) -> bool {
+    let environment = judgement.environment;
+    if exception.is_expired(environment.now)
+        || (environment.trigger == Trigger::Background && !exception.is_background())
+    {
+        return false;
+    }
+    let merged = OnceCell::new();
+    let scope = Scope::root(judgement, empty, None, &merged);
+    // INVARIANT: an exception that cannot be judged exempts nothing.
+    exception.conditions().evaluate(&scope).is_ok_and(|outcome| outcome.holds)
+        && expressions::preconditions(exception.cel_conditions(), None, &scope).is_none()
+}
+
+/// Exceptions that cover the request and excuse some controls of a `podSecurity` rule.
+pub(crate) fn partial_exceptions<'p>(
+    judgement: &Judgement<'_>,
+    at: &RuleAt<'p>,
+) -> Vec<&'p PolicyException> {
+    let target = Target::new(judgement.request);
+    at.exceptions
+        .iter()
+        .filter(|exception| exception.is_partial_for(at.rule))
+        .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(&target))
+        .filter(|exception| covers(exception, judgement, &Map::new()))
+        .collect()
 }
 
 fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>) -> Option<Said> {
@@ -188,19 +270,24 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
         Action::Generate(_) => return None,
+        // Mutate rules do not judge (see `mutate`).
+        Action::Mutate(_) => return None,
+        Action::VerifyImages(entries) => {
+            let said =
+                in_scope(judgement, at, empty, |_| images::judge(entries, judgement.request));
+            return said.unwrap_or_else(Some);
+        }
         Action::NotSupported(what) => {
             let message = format!("`{what}` is not evaluated by this version");
             return Some(Said::new(Status::NotSupported, message));
         }
     };
-    if rule.has_cel_preconditions {
-        let message = "`celPreconditions` are not evaluated by this version";
-        return Some(Said::new(Status::NotSupported, message));
-    }
     let said = judge_once(judgement, at, validation, empty)?;
     let existing = judgement.request.operation == Operation::Update
         && said.status == Status::Fail
         && rule.allow_existing_violations
+        // Expressions see the old object and have their own say.
+        && validation.expressions().is_none()
         && at.mode(judgement.request) == Mode::Enforce;
     if existing && violates_already(judgement, at, validation, empty) {
         let message = "the object broke this rule before the request";
@@ -215,8 +302,7 @@ fn judge_once(
     validation: &Validation,
     empty: &Map<String, Value>,
 ) -> Option<Said> {
-    let judged =
-        in_scope(judgement, at, empty, |scope| validate::judge(&at.rule.name, validation, scope));
+    let judged = in_scope(judgement, at, empty, |scope| validate::judge(at, validation, scope));
     judged.unwrap_or_else(Some)
 }
 
@@ -257,7 +343,16 @@ fn in_scope<T>(
             }
             Err(Said::new(Status::Skip, message))
         }
-        Ok(_) => Ok(work(&scope)),
+        Ok(_) => {
+            let own = match &rule.action {
+                Action::Validate(validation) => validation.expressions(),
+                _ => None,
+            };
+            match expressions::preconditions(&rule.cel_preconditions, own, &scope) {
+                Some(said) => Err(said),
+                None => Ok(work(&scope)),
+            }
+        }
     }
 }
 
@@ -282,6 +377,7 @@ fn violates_already(
         return false;
     }
     let judgement = Judgement::before(&before, judgement.environment);
+    judgement.confine(at.policy.namespace.as_ref());
     judge_once(&judgement, at, validation, empty).is_some_and(|said| said.status == Status::Fail)
 }
 
@@ -315,6 +411,22 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         "Namespace" => None,
         _ => Some(target.namespace).filter(|name| !name.is_empty()).map(str::to_owned),
     };
+    let resource = ResourceName {
+        api_version: kind.api_version(),
+        kind: kind.kind.clone(),
+        namespace,
+        name: target.name().to_owned(),
+    };
+    dress_for(said, request, resource, at)
+}
+
+/// Dresses what a rule says of an object.
+fn dress_for(
+    said: Said,
+    request: &Request,
+    resource: ResourceName,
+    at: &RuleAt<'_>,
+) -> RuleResponse {
     RuleResponse {
         policy_index: at.policy_index,
         policy: Arc::clone(&at.policy.name),
@@ -326,11 +438,7 @@ fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) ->
         failure_policy: at.policy.settings.failure_policy,
         message: said.message,
         path: said.path,
-        resource: Arc::new(ResourceName {
-            api_version: kind.api_version(),
-            kind: kind.kind.clone(),
-            namespace,
-            name: target.name().to_owned(),
-        }),
+        exception: said.exception,
+        resource: Arc::new(resource),
     }
 }

@@ -7,14 +7,19 @@
 //! and there are some fifty more functions.
 
 mod ast;
+mod binding;
 mod data;
 mod functions;
 mod interpreter;
 mod lexer;
 mod parser;
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 pub(crate) use ast::Ast;
 pub(crate) use data::{Data, Document, json_text, same, type_name};
+pub(crate) use functions::hexadecimal;
 pub(crate) use interpreter::Interpreter;
 
 /// Longest expression that is read, in bytes.
@@ -56,7 +61,29 @@ impl Failure {
 
 /// Reads an expression.
 pub(crate) fn compile(expression: &str) -> Result<Ast, SyntaxError> {
-    parser::parse(expression)
+    parser::parse(expression, Variables::Unknown)
+}
+
+/// Reads an expression in which `$name` stands for a value ([`Ast::bind`]).
+pub(crate) fn compile_with_variables(expression: &str) -> Result<Ast, SyntaxError> {
+    parser::parse(expression, Variables::Known)
+}
+
+/// Whether `$name` is part of the language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variables {
+    Known,
+    Unknown,
+}
+
+/// The value of an expression at a node, for callers that shape data as policies do.
+///
+/// # Errors
+/// The expression cannot be read, or has no value there.
+pub fn query(expression: &str, node: &Value, now: Timestamp) -> Result<Value, String> {
+    let ast = compile(expression.trim()).map_err(|error| error.to_string())?;
+    let value = Interpreter::new(now, 0).evaluate(&ast, &Data::Borrowed(node));
+    value.and_then(Data::into_value).map_err(|failure| failure.to_string())
 }
 
 #[cfg(test)]

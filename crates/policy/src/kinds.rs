@@ -82,6 +82,12 @@ pub(crate) fn by_resource(group: &str, resource: &str) -> Option<&'static BuiltI
     BUILT_IN.iter().find(|known| known.resource == resource && known.group == group)
 }
 
+/// The resource of a kind: as built in, or as names are usually made.
+pub(crate) fn resource_of(group: &str, kind: &str) -> String {
+    let known = BUILT_IN.iter().find(|known| known.kind == kind && known.group == group);
+    known.map_or_else(|| guessed_resource(kind), |known| known.resource.to_owned())
+}
+
 /// The resource of a kind that is not built in, as names are usually made.
 pub(crate) fn guessed_resource(kind: &str) -> String {
     let lower = kind.to_lowercase();

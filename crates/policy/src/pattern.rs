@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::error::ParseError;
 use crate::wildcard::{Wildcard, has_wildcard};
-use anchor::{Anchor, split};
+use anchor::split;
 
+pub(crate) use anchor::{Anchor, split as split_anchor};
 pub(crate) use matching::Verdict;
 pub(crate) use scalar::{Range, ScalarPattern, TextPattern};
 

@@ -1,9 +1,14 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
 mod autogen;
+pub(crate) mod expressions;
+pub(crate) mod functions;
 mod generation;
+mod mutation;
 mod parse;
+mod validating;
 mod validation;
+mod verification;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,24 +24,44 @@ use crate::wildcard::Wildcard;
 pub(crate) use generation::{
     GenerateEach, GenerateRule, ObjectTemplate, Product, SourceKind, Work,
 };
-pub(crate) use validation::{Assertion, ForEach, PatternSource, Validation};
+pub(crate) use mutation::{Change, Loop, Mutate, Operations, Patch, Target as MutateTarget};
+pub(crate) use parse::mentions_roles;
+pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Validation};
+pub(crate) use verification::ImageVerification;
 
-/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy) and compiles its expressions.
+/// Reads a policy document (`kyverno.io` ClusterPolicy or Policy, `policies.kyverno.io`
+/// ValidatingPolicy or NamespacedValidatingPolicy) and compiles its expressions.
 ///
 /// # Errors
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
 pub fn parse(document: &Value) -> Result<Policy, ParseError> {
-    parse::policy(document)
+    if validating::is_policy(document) {
+        validating::policy(document)
+    } else {
+        parse::policy(document)
+    }
+}
+
+/// The rules that are derived from a policy's rules for pods, as they would be written out.
+pub fn derived_rules(document: &Value) -> Vec<Value> {
+    let spec = document.get("spec").unwrap_or(&Value::Null);
+    let annotation = document
+        .pointer("/metadata/annotations")
+        .and_then(|all| all.get(autogen::ANNOTATION).and_then(Value::as_str).map(str::to_owned));
+    let controllers = autogen::controllers(spec, annotation.as_ref());
+    let rules = spec.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    rules.iter().flat_map(|rule| autogen::derive(rule, &controllers)).collect()
 }
 
 /// Whether a document is of a kind that [`parse`] reads.
 pub fn is_policy(document: &Value) -> bool {
-    parse::is_policy(document)
+    parse::is_policy(document) || validating::is_policy(document)
 }
 
 /// One policy.
 #[derive(Debug)]
 pub struct Policy {
+    pub(crate) kind: &'static str,
     pub(crate) name: Arc<str>,
     pub(crate) namespace: Option<Arc<str>>,
     uid: Option<String>,
@@ -64,6 +89,7 @@ pub(crate) struct Settings {
     /// Whether generate rules that say nothing of it look at objects older than the policy.
     pub(crate) generate_existing: bool,
     pub(crate) server_side_apply: bool,
+    pub(crate) mutate_existing_on_update: bool,
 }
 
 /// A CEL condition that the API server checks before it calls the webhook.
@@ -85,7 +111,10 @@ pub(crate) struct ModeOverride {
 
 /// One rule, written or derived from a rule for pods.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of the document")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the document or says what it asks for"
+)]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) kind: RuleKind,
@@ -100,8 +129,9 @@ pub(crate) struct Rule {
     pub(crate) allow_existing_violations: bool,
     /// Whether it was derived from a rule for pods.
     pub(crate) derived: bool,
-    /// Whether its CEL preconditions cannot be judged yet.
-    pub(crate) has_cel_preconditions: bool,
+    /// Whether it must know the roles of the user.
+    pub(crate) asks_roles: bool,
+    pub(crate) cel_preconditions: Vec<expressions::Precondition>,
 }
 
 /// What a rule does.
@@ -109,11 +139,30 @@ pub(crate) struct Rule {
 pub(crate) enum Action {
     Validate(Box<Validation>),
     Generate(Box<GenerateRule>),
+    Mutate(Box<Mutate>),
+    VerifyImages(Vec<ImageVerification>),
     /// Something that is not done yet, in words.
     NotSupported(&'static str),
 }
 
+impl Action {
+    pub(crate) fn is_pod_security(&self) -> bool {
+        matches!(self, Self::Validate(validation)
+            if matches!(validation.assertion, Assertion::PodSecurity(_)))
+    }
+}
+
 impl Policy {
+    /// Its kind, as in `ClusterPolicy`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether it is of a kind that is CEL throughout.
+    pub(crate) fn is_cel(&self) -> bool {
+        matches!(self.kind, "ValidatingPolicy" | "NamespacedValidatingPolicy")
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -149,6 +198,11 @@ impl Policy {
         self.settings.admission
     }
 
+    /// Whether it must know the roles of the user.
+    pub fn asks_roles(&self) -> bool {
+        self.rules.iter().any(|rule| rule.asks_roles)
+    }
+
     /// What a failure does where no override says otherwise.
     pub fn mode(&self) -> Mode {
         self.settings.mode
@@ -176,6 +230,30 @@ impl Policy {
         self.settings.emit_warning
     }
 
+    /// Whether it has rules that change the object of a request.
+    pub fn mutates(&self) -> bool {
+        self.mutations().any(|mutate| mutate.targets.is_empty())
+    }
+
+    /// Whether it has rules that change objects that exist.
+    pub fn mutates_existing(&self) -> bool {
+        self.mutations().any(|mutate| !mutate.targets.is_empty())
+    }
+
+    /// Whether it changes objects that exist also when it is made or changed itself.
+    pub fn mutates_existing_on_update(&self) -> bool {
+        self.mutations().filter(|mutate| !mutate.targets.is_empty()).any(|mutate| {
+            mutate.on_policy_update.unwrap_or(self.settings.mutate_existing_on_update)
+        })
+    }
+
+    fn mutations(&self) -> impl Iterator<Item = &Mutate> {
+        self.rules.iter().filter_map(|rule| match &rule.action {
+            Action::Mutate(mutate) => Some(&**mutate),
+            _ => None,
+        })
+    }
+
     /// Names of its rules, derived ones included, in order.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
@@ -185,7 +263,8 @@ impl Policy {
     pub fn not_supported(&self) -> impl Iterator<Item = (&str, &str)> {
         self.rules.iter().filter_map(|rule| match rule.action {
             Action::NotSupported(what) => Some((&*rule.name, what)),
-            Action::Validate(_) | Action::Generate(_) => None,
+            Action::VerifyImages(_) => Some((&*rule.name, "verifyImages")),
+            Action::Validate(_) | Action::Mutate(_) | Action::Generate(_) => None,
         })
     }
 }

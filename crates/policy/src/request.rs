@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kinds;
+
 /// A kind with its API group and version; the core group is the empty string.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupVersionKind {
@@ -21,6 +23,12 @@ impl GroupVersionKind {
     pub fn from_api_version(api_version: &str, kind: &str) -> Self {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+    }
+
+    /// The resource of this kind, as in `pods`; of a kind that is not built in, as names are usually made.
+    pub fn resource(&self) -> String {
+        let known = kinds::BUILT_IN.iter().find(|k| k.kind == self.kind && k.group == self.group);
+        known.map_or_else(|| kinds::guessed_resource(&self.kind), |known| known.resource.to_owned())
     }
 
     /// The `apiVersion` of objects of this kind.
@@ -94,6 +102,10 @@ pub struct UserInfo {
     pub roles: Vec<String>,
     /// Cluster roles bound to the user.
     pub cluster_roles: Vec<String>,
+    /// Why `roles` and `cluster_roles` are not known, where they are not: a rule that asks for them
+    /// cannot be judged then.
+    #[serde(skip)]
+    pub roles_unknown: Option<String>,
 }
 
 /// One request to the API server (or one object that is judged as if it were created).
@@ -153,6 +165,25 @@ impl Request {
             user: None,
             dry_run: false,
             namespace_labels: None,
+        }
+    }
+
+    /// The same request about another object, without a copy of its own.
+    pub(crate) fn with_object(&self, object: Value) -> Self {
+        Self {
+            uid: self.uid.clone(),
+            operation: self.operation,
+            kind: self.kind.clone(),
+            resource: self.resource.clone(),
+            subresource: self.subresource.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            object: Some(object),
+            old_object: self.old_object.clone(),
+            options: self.options.clone(),
+            user: self.user.clone(),
+            dry_run: self.dry_run,
+            namespace_labels: self.namespace_labels.clone(),
         }
     }
 

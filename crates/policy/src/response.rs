@@ -114,6 +114,8 @@ pub struct RuleResponse {
     /// Where the object differs from the pattern, as in
     /// `spec.containers[0].securityContext.runAsNonRoot`.
     pub path: Option<String>,
+    /// The exception (`NAMESPACE/NAME`) for which the rule is skipped.
+    pub exception: Option<Arc<str>>,
     /// The object that was judged.
     pub resource: Arc<ResourceName>,
 }
@@ -124,6 +126,10 @@ impl RuleResponse {
     pub fn refuses(&self) -> bool {
         match self.status {
             Status::Fail => self.mode == Mode::Enforce,
+            // An object that should have been changed and was not: no mode makes that right.
+            Status::Error if self.kind == RuleKind::Mutate => {
+                self.failure_policy == FailurePolicy::Fail
+            }
             Status::NotSupported if matches!(self.kind, RuleKind::Mutate | RuleKind::Generate) => {
                 false
             }

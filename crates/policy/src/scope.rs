@@ -1,7 +1,10 @@
 //! What names mean while a rule is judged: the request, the policy's context, loops' elements.
 
+mod patched;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -9,6 +12,7 @@ use crate::context::ContextEntry;
 use crate::environment::{Answer, Environment, Lookup};
 use crate::jmespath::{Data, Document, Failure, Interpreter};
 use crate::request::{Operation, Request, UserInfo};
+pub(crate) use patched::Patched;
 
 /// Most lookups that one judgement may ask for.
 const MAX_LOOKUPS: usize = 64;
@@ -23,6 +27,8 @@ pub(crate) struct Judgement<'r> {
     small: OnceCell<Value>,
     images: OnceCell<Value>,
     pub(crate) needs: RefCell<Vec<Lookup>>,
+    /// The namespace of the policy that is judging, which is all that it may look into.
+    confined: RefCell<Option<Arc<str>>>,
 }
 
 impl<'r> Judgement<'r> {
@@ -35,7 +41,35 @@ impl<'r> Judgement<'r> {
             small: OnceCell::new(),
             images: OnceCell::new(),
             needs: RefCell::new(Vec::new()),
+            confined: RefCell::new(None),
         }
+    }
+
+    /// From now on a policy of this namespace (or of none) judges.
+    pub(crate) fn confine(&self, namespace: Option<&Arc<str>>) {
+        *self.confined.borrow_mut() = namespace.cloned();
+    }
+
+    /// Why the policy that is judging may not look something up. Lookups are made with our rights, not
+    /// with those of whoever may write policies into one namespace.
+    fn forbids(&self, lookup: &Lookup) -> Option<String> {
+        let confined = self.confined.borrow();
+        let home: &str = confined.as_deref()?;
+        let within = match lookup {
+            Lookup::ConfigMap { namespace, .. } | Lookup::Objects { namespace, .. } => {
+                namespace == home
+            }
+            Lookup::Object { namespace, .. } | Lookup::Parameters { namespace, .. } => {
+                namespace.as_deref() == Some(home)
+            }
+            Lookup::ApiCall { url_path, .. } => is_within(url_path, home),
+            Lookup::Service { .. } => false,
+            Lookup::Global { .. } | Lookup::Image { .. } => true,
+        };
+        (!within).then(|| {
+            let what = lookup.describe();
+            format!("{what}: a policy of namespace `{home}` may look into that namespace only")
+        })
     }
 
     /// The same, with what the caller says of the operation set aside: for the object as it was
@@ -50,6 +84,9 @@ impl<'r> Judgement<'r> {
 
     /// The answer to a lookup; where there is none, it is noted as needed.
     pub(crate) fn answer(&self, lookup: Lookup) -> Result<&'r Value, Failure> {
+        if let Some(reason) = self.forbids(&lookup) {
+            return Err(Failure::invalid(reason));
+        }
         match self.environment.answers.get(&lookup) {
             Some(Answer::Ok(value)) => Ok(value),
             Some(Answer::Err(reason)) => Err(Failure::invalid(reason.clone())),
@@ -131,13 +168,7 @@ impl<'r> Judgement<'r> {
 
     /// The whole of `request`, with values of the caller laid over it.
     fn request_with(&self, overlays: &[&Map<String, Value>]) -> Result<Value, Failure> {
-        let mut whole = self.whole()?;
-        for overlay in overlays {
-            if let Some(value) = overlay.get("request") {
-                lay_over(&mut whole, value);
-            }
-        }
-        Ok(whole)
+        self.whole().map(|whole| with_overlays(whole, overlays))
     }
 }
 
@@ -198,6 +229,8 @@ pub(crate) struct Scope<'s> {
     /// How many entries of the frame are visible: an entry sees those before it.
     visible: usize,
     element: Option<&'s Element<'s>>,
+    /// The object as patches have left it, which stands before what the request says.
+    patched: Option<&'s Patched<'s>>,
     merged_request: &'s OnceCell<Value>,
 }
 
@@ -216,6 +249,7 @@ impl<'s> Scope<'s> {
             frame: None,
             visible: 0,
             element: None,
+            patched: None,
             merged_request,
         }
     }
@@ -236,12 +270,46 @@ impl<'s> Scope<'s> {
         Scope { parent: Some(self), frame: None, visible: 0, element: Some(element), ..*self }
     }
 
+    /// A level below with the object as patches have left it.
+    pub(crate) fn with_patched<'c>(&'c self, patched: &'c Patched<'c>) -> Scope<'c> {
+        Scope {
+            parent: Some(self),
+            frame: None,
+            visible: 0,
+            element: None,
+            patched: Some(patched),
+            ..*self
+        }
+    }
+
     pub(crate) fn interpreter(&self) -> &'s Interpreter {
         &self.judgement.interpreter
     }
 
     pub(crate) fn judgement(&self) -> &'s Judgement<'s> {
         self.judgement
+    }
+
+    /// `request` without its objects and without what is empty, as the API server shows it to CEL,
+    /// with values of the caller laid over it.
+    pub(crate) fn request_without_objects(&self) -> Value {
+        let mut made = self.judgement.small().clone();
+        if let Some(members) = made.as_object_mut() {
+            for ours in ["roles", "clusterRoles"] {
+                members.remove(ours);
+            }
+            members.insert(
+                "requestResource".to_owned(),
+                members.get("resource").cloned().unwrap_or_default(),
+            );
+            members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+        }
+        for overlay in [&self.judgement.given, self.rule_given] {
+            if let Some(value) = overlay.get("request") {
+                lay_over(&mut made, value);
+            }
+        }
+        made
     }
 
     /// A value that the caller gives for a name.
@@ -301,6 +369,9 @@ impl Document for Scope<'_> {
         if let Some(value) = self.element_member(name).or_else(|| self.foreach_member(name)) {
             return Ok(Some(value));
         }
+        if let Some(patched) = self.patched.filter(|patched| patched.stands_for(name)) {
+            return patched.data(&[&self.judgement.given, self.rule_given]).map(Some);
+        }
         if let Some(parent) = self.parent {
             return parent.member(name);
         }
@@ -319,8 +390,14 @@ impl Document for Scope<'_> {
     }
 
     fn whole(&self) -> Result<Value, Failure> {
-        let names =
-            ["request", "images", "serviceAccountName", "serviceAccountNamespace", "element"];
+        let names = [
+            "request",
+            "target",
+            "images",
+            "serviceAccountName",
+            "serviceAccountNamespace",
+            "element",
+        ];
         let mut made = Map::new();
         for name in names {
             if let Some(value) = self.member(name)? {
@@ -329,6 +406,17 @@ impl Document for Scope<'_> {
         }
         Ok(Value::Object(made))
     }
+}
+
+/// Whether a path of the API server leads into a namespace, and nowhere else.
+fn is_within(url_path: &str, namespace: &str) -> bool {
+    let path = url_path.split(['?', '#']).next().unwrap_or_default();
+    let parts: Vec<&str> = path.split('/').collect();
+    let plain = !path.contains(['%', '\\']) && !parts.iter().any(|part| [".", ".."].contains(part));
+    let (["", "api", _, rest @ ..] | ["", "apis", _, _, rest @ ..]) = parts.as_slice() else {
+        return false;
+    };
+    plain && matches!(rest, ["namespaces", name, ..] if *name == namespace)
 }
 
 /// Who asks, as requests carry it: what is empty is left out.
@@ -368,6 +456,16 @@ pub(crate) fn unfold(flat: &Map<String, Value>) -> Map<String, Value> {
     }
 }
 
+/// A request with what the values of the caller say of it.
+fn with_overlays(mut request: Value, overlays: &[&Map<String, Value>]) -> Value {
+    for overlay in overlays {
+        if let Some(value) = overlay.get("request") {
+            lay_over(&mut request, value);
+        }
+    }
+    request
+}
+
 /// Lays one value over another: objects are merged, all else is replaced.
 fn lay_over(under: &mut Value, over: &Value) {
     match (under, over) {
@@ -383,6 +481,22 @@ fn lay_over(under: &mut Value, over: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_leads_into_one_namespace_or_elsewhere() {
+        for (path, within) in [
+            ("/api/v1/namespaces/team-a/configmaps?limit=1", true),
+            ("/apis/apps/v1/namespaces/team-a/deployments/web", true),
+            ("/api/v1/namespaces/team-b/secrets", false),
+            ("/api/v1/namespaces/team-a/../team-b/secrets", false),
+            ("/api/v1/namespaces/team-a/%2e%2e/team-b/secrets", false),
+            ("/api/v1/secrets?x=/namespaces/team-a/", false),
+            ("/apis/namespaces/team-a/pods", false),
+            ("api/v1/namespaces/team-a/pods", false),
+        ] {
+            assert_eq!(is_within(path, "team-a"), within, "{path}");
+        }
+    }
 
     #[test]
     fn dotted_keys_are_unfolded_and_merged() {

@@ -2,6 +2,7 @@
 
 mod kind;
 mod labels;
+mod resource;
 
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::spelling;
 use crate::wildcard::Wildcard;
 pub(crate) use kind::KindSelector;
 pub(crate) use labels::LabelSelector;
+pub(crate) use resource::ResourceSelector;
 
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
@@ -36,6 +38,10 @@ pub(crate) struct Filter {
     subjects: Vec<Subject>,
     roles: Vec<Wildcard>,
     cluster_roles: Vec<Wildcard>,
+    /// Where a filter is a rule of `matchConstraints`.
+    pub(crate) resources: Option<ResourceSelector>,
+    /// Whether objects must have a namespace, or have none.
+    scope: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -82,6 +88,11 @@ impl<'r> Target<'r> {
     /// The kind that rules name: of a subresource's request the parent's.
     pub(crate) fn kind(&self) -> &str {
         self.kind.as_ref().map_or(&self.request.kind.kind, |parent| parent.kind)
+    }
+
+    /// Whether the object is in a namespace.
+    fn is_namespaced(&self) -> bool {
+        self.kind() != "Namespace" && !self.namespace.is_empty()
     }
 
     pub(crate) fn name(&self) -> &'r str {
@@ -138,16 +149,43 @@ impl Selection {
         self.filters().iter().any(|filter| filter.operations.contains(&Operation::Delete))
     }
 
-    /// Whether a `match` fits. Filters on users do not narrow it where no user is known.
+    /// Whether a `match` fits. Filters on users do not narrow it where no user is known; one that names
+    /// users alone says nothing then, and fits nothing.
     pub(crate) fn includes(&self, target: &Target<'_>) -> bool {
         let fits = |filter: &Filter| {
             filter.fits_object(target)
-                && target.request.user.as_ref().is_none_or(|user| filter.fits_user(user))
+                && match &target.request.user {
+                    Some(user) => filter.fits_user(user),
+                    None => filter.names_objects(),
+                }
         };
         match self {
             Self::Any(filters) => filters.iter().any(fits),
             Self::All(filters) => filters.iter().all(fits),
         }
+    }
+
+    /// Whether it fits whoever asks.
+    pub(crate) fn fits_anybody(&self, target: &Target<'_>) -> bool {
+        let fits = |filter: &Filter| filter.fits_object(target) && !filter.names_users();
+        match self {
+            Self::Any(filters) => filters.iter().any(fits),
+            Self::All(filters) => filters.iter().all(fits),
+        }
+    }
+
+    /// Whether it may fit, whoever asks.
+    pub(crate) fn fits_somebody(&self, target: &Target<'_>) -> bool {
+        match self {
+            Self::Any(filters) => filters.iter().any(|filter| filter.fits_object(target)),
+            Self::All(filters) => filters.iter().all(|filter| filter.fits_object(target)),
+        }
+    }
+
+    /// Whether some filter names roles of the user.
+    pub(crate) fn names_roles(&self) -> bool {
+        let names = |filter: &Filter| !(filter.roles.is_empty() && filter.cluster_roles.is_empty());
+        self.filters().iter().any(names)
     }
 
     /// Whether an `exclude` fits. Where no user is known, filters on users do not fit.
@@ -163,6 +201,31 @@ impl Selection {
 }
 
 impl Filter {
+    /// The filter that one of `resourceRules` is.
+    pub(crate) fn of_resources(
+        resources: ResourceSelector,
+        operations: Vec<Operation>,
+        names: &[&str],
+        scope: Option<bool>,
+    ) -> Self {
+        Self {
+            resources: Some(resources),
+            operations,
+            names: names.iter().map(|name| Wildcard::new(name)).collect(),
+            scope,
+            ..Self::default()
+        }
+    }
+
+    /// The same, with selectors on the object and on its namespace.
+    pub(crate) fn with_selectors(
+        self,
+        selector: Option<LabelSelector>,
+        namespace_selector: Option<LabelSelector>,
+    ) -> Self {
+        Self { selector, namespace_selector, ..self }
+    }
+
     fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
         let fields = Fields::new(value, path, &["resources", "subjects", "roles", "clusterRoles"])?;
         let filter = Self::read(&fields)?;
@@ -236,15 +299,18 @@ impl Filter {
     }
 
     fn is_empty(&self) -> bool {
-        self.kinds.is_empty()
+        !self.names_objects() && !self.names_users()
+    }
+
+    fn names_objects(&self) -> bool {
+        !(self.kinds.is_empty()
             && self.names.is_empty()
             && self.name.is_none()
             && self.namespaces.is_empty()
             && self.annotations.is_empty()
             && self.selector.is_none()
             && self.namespace_selector.is_none()
-            && self.operations.is_empty()
-            && !self.names_users()
+            && self.operations.is_empty())
     }
 
     pub(crate) fn names_users(&self) -> bool {
@@ -258,6 +324,8 @@ impl Filter {
         };
         (self.operations.is_empty() || self.operations.contains(&request.operation))
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind.matches(target)))
+            && self.resources.as_ref().is_none_or(|resources| resources.matches(target))
+            && self.scope.is_none_or(|namespaced| namespaced == target.is_namespaced())
             && any_fits(&self.namespaces, target.namespace)
             && any_fits(&self.names, target.name)
             && self.name.as_ref().is_none_or(|name| name.matches(target.name))
@@ -285,6 +353,10 @@ impl Filter {
     fn fits_namespace_labels(&self, target: &Target<'_>) -> bool {
         let Some(selector) = &self.namespace_selector else { return true };
         if target.kind() == "Namespace" {
+            // A namespace is in no namespace; constraints hold the selector against its own labels.
+            return self.resources.is_some() && selector.matches(&target.texts("labels"));
+        }
+        if self.resources.is_some() && !target.is_namespaced() {
             return true;
         }
         selector.matches(&target.request.namespace_labels.as_ref())

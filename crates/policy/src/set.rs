@@ -1,22 +1,24 @@
 //! A set of policies, indexed so that a request meets only the rules that may be about it.
 
 mod index;
+mod mutate;
 mod scope_of;
 
+use jiff::Timestamp;
 use serde_json::Map;
 
 use crate::environment::{Environment, Trigger};
 use crate::evaluate::{self, RuleAt};
 use crate::exception::PolicyException;
 use crate::generation::Generation;
-use crate::policy::{Policy, Rule};
+use crate::policy::{Action, Policy, Rule};
 use crate::request::Request;
 use crate::response::{Evaluation, RuleKind};
 use crate::scope::Judgement;
 use crate::selection::Target;
 use index::{Index, Place};
 pub(crate) use scope_of::resources_of;
-pub use scope_of::{KnownKinds, MatchesNothing, ScopeRule, WebhookScope};
+pub use scope_of::{KnownKinds, MatchesNothing, Phase, ScopeRule, WebhookScope};
 
 /// Policies ready to be evaluated; immutable, and shared between threads.
 #[derive(Debug, Default)]
@@ -34,6 +36,31 @@ pub struct Duplicate {
     pub name: String,
 }
 
+/// What a set can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Say what rules make of a request.
+    Judge,
+    /// Change the object of a request.
+    Mutate,
+    /// Change objects that exist.
+    MutateExisting,
+    /// Make objects.
+    Generate,
+}
+
+/// The work that a rule takes part in.
+fn speaks_in(rule: &Rule) -> Work {
+    match (rule.kind, &rule.action) {
+        (RuleKind::Mutate, Action::Mutate(mutate)) if !mutate.targets.is_empty() => {
+            Work::MutateExisting
+        }
+        (RuleKind::Mutate, _) => Work::Mutate,
+        (RuleKind::Generate, _) => Work::Generate,
+        (RuleKind::Validate | RuleKind::VerifyImages, _) => Work::Judge,
+    }
+}
+
 impl PolicySet {
     /// Takes policies into a set, in the order of their names as the field evaluates them. Of two with
     /// one name the first is kept, and the other is named in the second result.
@@ -46,7 +73,7 @@ impl PolicySet {
         mut policies: Vec<Policy>,
         exceptions: Vec<PolicyException>,
     ) -> (Self, Vec<Duplicate>) {
-        let key = |policy: &Policy| (policy.namespace.clone(), policy.name.clone());
+        let key = |policy: &Policy| (policy.namespace.clone(), policy.name.clone(), policy.kind);
         policies.sort_by_key(key);
         let mut duplicates = Vec::new();
         let mut kept: Vec<Policy> = Vec::with_capacity(policies.len());
@@ -71,7 +98,19 @@ impl PolicySet {
         &self.exceptions
     }
 
-    /// Judges a request. Nothing is fetched: what is missing comes back as [`Evaluation::Needs`], and
+    /// Whether some policy or exception must know the roles of the user.
+    pub fn asks_roles(&self) -> bool {
+        self.policies.iter().any(Policy::asks_roles)
+            || self.exceptions.iter().any(PolicyException::asks_roles)
+    }
+
+    /// The exceptions that have run out, and so exempt nothing: each is worth a finding.
+    pub fn expired_exceptions(&self, now: Timestamp) -> impl Iterator<Item = &PolicyException> {
+        self.exceptions.iter().filter(move |exception| exception.is_expired(now))
+    }
+
+    /// Judges a request by the rules that judge (validate, verifyImages). Nothing is fetched: what is
+    /// missing comes back as [`Evaluation::Needs`], and
     /// the caller asks again with the answers in the environment.
     pub fn evaluate(&self, request: &Request, environment: &Environment) -> Evaluation {
         let target = Target::new(request);
@@ -83,8 +122,7 @@ impl PolicySet {
         let empty = Map::new();
         let mut responses = Vec::new();
         let mut decided = None;
-        let rules = self.rules_at(&candidates, environment.trigger);
-        for at in rules.filter(|at| is_judging(at.rule)) {
+        for at in self.rules_at(&candidates, environment.trigger, Work::Judge) {
             // With `applyRules: One` the first rule that says pass or fail ends the policy.
             if decided == Some(at.policy_index) {
                 continue;
@@ -112,8 +150,7 @@ impl PolicySet {
         let judgement = Judgement::new(request, environment);
         let empty = Map::new();
         let mut decided = None;
-        let rules = self.rules_at(&candidates, environment.trigger);
-        for at in rules.filter(|at| at.rule.kind == RuleKind::Generate) {
+        for at in self.rules_at(&candidates, environment.trigger, Work::Generate) {
             if decided == Some(at.policy_index) {
                 continue;
             }
@@ -135,6 +172,7 @@ impl PolicySet {
         &'s self,
         places: &'s [Place],
         trigger: Trigger,
+        work: Work,
     ) -> impl Iterator<Item = RuleAt<'s>> + 's {
         places.iter().filter_map(move |&(policy_index, rule_index)| {
             let policy = self.policies.get(policy_index)?;
@@ -143,15 +181,10 @@ impl PolicySet {
                 Trigger::Background => policy.settings.background,
             };
             let rule = policy.rules.get(rule_index).filter(|_| wanted)?;
+            if speaks_in(rule) != work {
+                return None;
+            }
             Some(RuleAt { policy_index, policy, rule, exceptions: &self.exceptions })
         })
-    }
-}
-
-/// Whether a rule judges, so that `evaluate` speaks of it; one that makes objects does not.
-pub(crate) fn is_judging(rule: &Rule) -> bool {
-    match rule.kind {
-        RuleKind::Validate | RuleKind::VerifyImages | RuleKind::Mutate => true,
-        RuleKind::Generate => false,
     }
 }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Environment, Evaluation, FailurePolicy, KnownKinds, Lookup, Mode, Operation, PolicyException,
-    PolicySet, Request, RuleResponse, Status, UserInfo, parse,
+    Environment, Evaluation, FailurePolicy, KnownKinds, Lookup, Mode, Operation, Phase,
+    PolicyException, PolicySet, Request, RuleResponse, Status, UserInfo, parse,
 };
 use serde_json::{Value, json};
 
@@ -393,16 +393,14 @@ fn apply_one_ends_at_the_first_decision() {
 
 #[test]
 fn what_is_not_evaluated_is_never_a_pass() {
-    let mut rules = rule(pods(), json!({"cel": {"expressions": []}}));
+    let mut rules = rule(pods(), json!({"manifests": {}}));
     let (status, message) = judge(&policy("p", rules.clone()), &Request::create(pod())).unwrap();
     assert_eq!(
         (status, message.as_str()),
-        (Status::NotSupported, "`validate.cel` is not evaluated by this version")
+        (Status::NotSupported, "`validate.manifests` is not evaluated by this version")
     );
     rules[0].as_object_mut().unwrap().remove("validate");
-    for (kind, body, refuses) in
-        [("mutate", json!({"patchStrategicMerge": {}}), false), ("verifyImages", json!([]), true)]
-    {
+    for (kind, body, refuses) in [("verifyImages", json!([{"imageReferences": ["*"]}]), true)] {
         let mut rules = rules.clone();
         rules[0][kind] = body;
         let set = compile(&[policy("p", rules)]);
@@ -475,7 +473,8 @@ fn webhooks_are_asked_only_about_what_policies_name() {
     let mut strict = policy("a", confined);
     strict["metadata"]["annotations"] =
         json!({"pod-policies.kyverno.io/autogen-controllers": "none"});
-    let scopes = compile(&[ignoring, strict]).admission_scope(&KnownKinds::default());
+    let scopes =
+        compile(&[ignoring, strict]).admission_scope(&KnownKinds::default(), Phase::Validate);
     assert_eq!(scopes[0].failure_policy, FailurePolicy::Fail);
     insta::assert_debug_snapshot!(scopes);
 }
@@ -536,4 +535,30 @@ fn two_policies_of_one_name_are_told() {
     let (set, duplicates) = PolicySet::compile(policies);
     assert_eq!(set.policies().len(), 1);
     assert_eq!(duplicates[0].to_string(), "another policy is called `p`");
+}
+
+#[test]
+fn a_rule_that_asks_for_roles_is_an_error_while_they_are_not_known() {
+    let mut request = Request::create(pod());
+    request.user = Some(UserInfo {
+        username: "alice".to_owned(),
+        roles_unknown: Some("not read yet".to_owned()),
+        ..UserInfo::default()
+    });
+    let deny = || json!({"deny": {}});
+    let of =
+        |kind: &str| json!({"any": [{"resources": {"kinds": [kind]}, "clusterRoles": ["edit"]}]});
+    let said = judge(&policy("p", rule(of("Pod"), deny())), &request).unwrap();
+    assert_eq!(said, (Status::Error, "the user's roles are not known: not read yet".to_owned()));
+    assert_eq!(status(of("Secret"), deny(), &request), None, "no role makes it about a Pod");
+    let reads = json!({"deny": {"conditions": {"any": [
+        {"key": "edit", "operator": "AnyIn", "value": "{{ request.clusterRoles }}"}]}}});
+    assert_eq!(status(pods(), reads, &request), Some(Status::Error));
+    let mut excluding = rule(pods(), deny());
+    excluding[0]["exclude"] = of("Pod");
+    assert_eq!(judge(&policy("p", excluding.clone()), &request).unwrap().0, Status::Error);
+    excluding[0]["exclude"] = json!({"any": [
+        {"resources": {"kinds": ["Pod"]}, "clusterRoles": ["edit"]}, {"resources": {"kinds": ["P*"]}}]});
+    assert_eq!(judge(&policy("p", excluding), &request), None, "excluded whoever asks");
+    assert_eq!(status(pods(), deny(), &request), Some(Status::Fail), "nobody asks for roles");
 }

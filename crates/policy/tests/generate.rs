@@ -10,8 +10,8 @@
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Environment, Evaluation, Generation, KnownKinds, Lookup, Operation, PolicySet, Request, Status,
-    UserInfo, parse,
+    Environment, Evaluation, Generation, KnownKinds, Lookup, Operation, Phase, PolicySet, Request,
+    Status, UserInfo, parse,
 };
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn data_becomes_a_whole_object() {
     let set = compile(&document);
     let judged = set.evaluate(&namespace(json!({})), &environment());
     assert!(matches!(judged, Evaluation::Done(responses) if responses.is_empty()));
-    assert!(set.admission_scope(&KnownKinds::default())[0].rules.is_empty());
+    assert!(set.admission_scope(&KnownKinds::default(), Phase::Validate)[0].rules.is_empty());
     let scope = set.generation_scope(&KnownKinds::default());
     assert_eq!(scope.iter().map(|rule| rule.resource.as_str()).collect::<Vec<_>>(), ["namespaces"]);
 }
@@ -176,7 +176,9 @@ fn a_clone_list_copies_what_its_selector_takes_under_its_own_name() {
         let lookup = Lookup::Objects {
             api_version: "v1".to_owned(),
             kind: kind.to_owned(),
-            namespace: Some("vault".to_owned()),
+            namespace: "vault".to_owned(),
+            name: String::new(),
+            selector: None,
         };
         environment.answers.insert(lookup, Ok(items));
     }

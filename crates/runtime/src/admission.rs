@@ -10,27 +10,36 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
 use proofstream_model::{Answer, DecisionRef, Entry, Timestamp};
-use proofstream_policy::{Environment, Evaluation, PolicySet, Request, RuleResponse};
+use proofstream_policy::{
+    Environment, Evaluation, Phase, PolicySet, Request, RuleResponse, Status,
+};
 use tokio::time::timeout_at;
 
 use crate::ingest::{Known, RecentDecisions};
-use crate::policies::{Compiled, PolicyStore};
+use crate::metrics::Metrics;
+use crate::policies::{Compiled, Policies, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
 use crate::requests::KeptRequests;
 use crate::webhooks::Lane;
 use shortfall::Shortfall;
 
+mod bindings;
 mod decision;
 mod filters;
 mod lookups;
 mod message;
 mod namespaces;
+mod policies;
 mod review;
+mod services;
 mod shortfall;
 
+pub use bindings::Bindings;
+pub(crate) use decision::verdict;
 pub use filters::{FilterError, Filters};
 pub use lookups::{ApiServer, LookupResolver, Resolving};
 pub use namespaces::{Labels, Namespaces};
+pub use policies::review_policy;
 pub use review::{Reply, Review, ReviewError};
 
 /// How long an answer waits for its decision to be on disk.
@@ -38,6 +47,12 @@ pub const DURABILITY_PATIENCE: Duration = Duration::from_millis(100);
 /// The key under which our answer carries the decision's reference; in the audit event it stands
 /// under `WEBHOOK/decision`.
 pub const DECISION_ANNOTATION: &str = "decision";
+/// The key under which our answer says which rules changed the object.
+pub const CHANGED_ANNOTATION: &str = "changed-by";
+/// Most rules that it names.
+const CHANGED_NAMES: usize = 20;
+/// How long a request waits for the role bindings to be read.
+const BINDINGS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often one request may ask for further lookups.
 const ROUNDS: usize = 16;
 
@@ -52,6 +67,8 @@ pub struct Counters {
     pub unmatched: AtomicU64,
     /// Requests that the filters keep from the policies.
     pub filtered: AtomicU64,
+    /// Requests whose object was changed.
+    pub changed: AtomicU64,
     /// Decisions that let the request go on.
     pub allowed: AtomicU64,
     /// Decisions that refused it.
@@ -71,7 +88,9 @@ pub struct Admission {
     recorder: Recorder,
     recent: Arc<RecentDecisions>,
     namespaces: Arc<Namespaces>,
+    bindings: Arc<Bindings>,
     lookups: Arc<dyn LookupResolver>,
+    metrics: Arc<Metrics>,
     filters: ArcSwap<Filters>,
     kept: Option<Arc<KeptRequests>>,
     counters: Counters,
@@ -92,8 +111,12 @@ pub struct Parts {
     pub recent: Arc<RecentDecisions>,
     /// Labels of namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// Roles of users.
+    pub bindings: Arc<Bindings>,
     /// What policies may ask.
     pub lookups: Arc<dyn LookupResolver>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// What is never judged.
     pub filters: Filters,
     /// Where requests are kept for replays, if they are.
@@ -111,7 +134,9 @@ impl Admission {
             recorder: parts.recorder,
             recent: parts.recent,
             namespaces: parts.namespaces,
+            bindings: parts.bindings,
             lookups: parts.lookups,
+            metrics: parts.metrics,
             filters: ArcSwap::from_pointee(parts.filters),
             kept: parts.kept,
             counters: Counters::default(),
@@ -158,22 +183,91 @@ impl Admission {
         self.shortfall.report(&self.recorder);
     }
 
-    /// Answers one call of the API server to webhook `lane`, whose body is `body`. Lookups are given
+    /// Answers one call of the API server to webhook `lane` of a phase, whose body is `body`. Lookups are given
     /// up at `deadline`.
     pub async fn review(
         self: &Arc<Self>,
+        phase: Phase,
         lane: &Lane,
         body: &[u8],
         arrived: Instant,
         deadline: Instant,
     ) -> Result<Vec<u8>, ReviewError> {
         let Review { mut request, request_kind } = Review::parse(body)?;
-        let (reply, decision) =
-            self.answer(lane, &mut request, request_kind, arrived, deadline).await;
+        let (reply, decision) = match phase {
+            Phase::Mutate => (self.change(lane, &mut request, deadline).await, None),
+            Phase::Validate => {
+                self.answer(lane, &mut request, request_kind, arrived, deadline).await
+            }
+        };
+        self.metrics.reviewed(phase, arrived.elapsed());
         if let (Some(kept), Some(decision)) = (&self.kept, decision) {
             kept.keep(&decision, &request, body);
         }
         Ok(reply.to_json(&request.uid)?)
+    }
+
+    /// The policies of a lane, and the request with what they may ask of it; `None` where they are not
+    /// asked.
+    async fn prepare<'p>(
+        &self,
+        policies: &'p Policies,
+        lane: &Lane,
+        request: &mut Request,
+        deadline: Instant,
+    ) -> Option<&'p Compiled> {
+        let Some(compiled) = policies.admission.get(lane) else {
+            self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        if self.filters.load().exclude(request) {
+            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if let Some(user) = request.user.as_mut().filter(|_| compiled.asks_roles) {
+            Bindings::mark_unknown(user);
+            let patience = deadline.min(Instant::now() + BINDINGS_PATIENCE);
+            let _ = timeout_at(patience.into(), self.bindings.fill(user)).await;
+        }
+        if let Some(namespace) = &request.namespace {
+            let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
+            request.namespace_labels = labels.ok().flatten().map(|labels| labels.as_ref().clone());
+        }
+        Some(compiled)
+    }
+
+    /// Changes the object of a request. What comes of it is decided, and recorded, by the validating
+    /// call that follows; here only who changed it goes into the audit event.
+    async fn change(&self, lane: &Lane, request: &mut Request, deadline: Instant) -> Reply {
+        let policies = self.policies.current();
+        let Some(compiled) = self.prepare(&policies, lane, request, deadline).await else {
+            return Reply::default();
+        };
+        let request = &*request;
+        let mutation =
+            resolve(self.environment(), self.lookups.as_ref(), deadline, |environment| {
+                compiled.set.mutate(request, environment)
+            })
+            .await;
+        self.metrics.judged(request, &mutation.responses);
+        let mut reply = message::reply(request, &mutation.responses);
+        let Some(object) = request.object.as_ref().filter(|_| reply.refusal.is_none()) else {
+            return reply;
+        };
+        let operations = mutation.patch(object);
+        if operations.is_empty() {
+            return reply;
+        }
+        match serde_json::to_vec(&operations) {
+            Ok(patch) => {
+                self.counters.changed.fetch_add(1, Ordering::Relaxed);
+                reply.patch = Some(patch);
+                reply.audit_annotations.insert(CHANGED_ANNOTATION, changed_by(&mutation.responses));
+            }
+            // INVARIANT: operations are JSON; a change that cannot be written is not passed over.
+            Err(error) => reply.refusal = Some(format!("a change cannot be written: {error}")),
+        }
+        reply
     }
 
     async fn answer(
@@ -185,24 +279,16 @@ impl Admission {
         deadline: Instant,
     ) -> (Reply, Option<DecisionRef>) {
         let policies = self.policies.current();
-        let Some(compiled) = policies.admission.get(lane) else {
-            self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
+        let Some(compiled) = self.prepare(&policies, lane, request, deadline).await else {
             return (Reply::default(), None);
         };
-        if self.filters.load().exclude(request) {
-            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
-            return (Reply::default(), None);
-        }
-        if let Some(namespace) = &request.namespace {
-            let labels = timeout_at(deadline.into(), self.namespaces.labels(namespace)).await;
-            request.namespace_labels = labels.ok().flatten().map(|labels| labels.as_ref().clone());
-        }
         let request = &*request;
         let responses = self.judge(compiled, request, deadline).await;
         if responses.is_empty() {
             self.counters.unmatched.fetch_add(1, Ordering::Relaxed);
             return (Reply::default(), None);
         }
+        self.metrics.judged(request, &responses);
         let mut reply = message::reply(request, &responses);
         let decision = decision::Making {
             cluster: self.cluster.as_deref(),
@@ -245,14 +331,20 @@ impl Admission {
         request: &Request,
         deadline: Instant,
     ) -> Vec<RuleResponse> {
+        judge_with(&compiled.set, request, self.environment(), self.lookups.as_ref(), deadline)
+            .await
+    }
+
+    fn environment(&self) -> Environment {
         let mut environment = Environment::at(moment(self.recorder.now()));
         environment.seed = self.seed();
-        judge_with(&compiled.set, request, environment, self.lookups.as_ref(), deadline).await
+        environment
     }
 
     async fn wait_until_durable(self: &Arc<Self>, ticket: Ticket) {
+        let handed_over = Instant::now();
         match durable_within(ticket, DURABILITY_PATIENCE).await {
-            Durability::Durable => {}
+            Durability::Durable => self.metrics.durable(handed_over.elapsed()),
             Durability::Lost => self.unrecorded(LOST),
             Durability::Late(ticket) => {
                 self.counters.late.fetch_add(1, Ordering::Relaxed);
@@ -260,8 +352,9 @@ impl Admission {
                 let admission = Arc::clone(self);
                 // INVARIANT: as many of these as the ledger's bounded queue holds.
                 tokio::spawn(async move {
-                    if ticket.await.is_err() {
-                        admission.unrecorded(LOST);
+                    match ticket.await {
+                        Ok(_) => admission.metrics.durable(handed_over.elapsed()),
+                        Err(_) => admission.unrecorded(LOST),
                     }
                 });
             }
@@ -284,19 +377,27 @@ impl Admission {
 pub(crate) async fn judge_with(
     set: &PolicySet,
     request: &Request,
-    mut environment: Environment,
+    environment: Environment,
     resolver: &dyn LookupResolver,
     deadline: Instant,
 ) -> Vec<RuleResponse> {
-    let evaluate = |environment: &Environment| set.evaluate(request, environment);
-    if let Some(responses) = settle(&mut environment, resolver, deadline, evaluate).await {
-        return responses;
+    resolve(environment, resolver, deadline, |environment| set.evaluate(request, environment)).await
+}
+
+/// Evaluates until nothing more is asked for; what always wants more is evaluated with what it has.
+async fn resolve<T: Default>(
+    mut environment: Environment,
+    resolver: &dyn LookupResolver,
+    deadline: Instant,
+    evaluate: impl Fn(&Environment) -> Evaluation<T>,
+) -> T {
+    if let Some(outcome) = settle(&mut environment, resolver, deadline, &evaluate).await {
+        return outcome;
     }
-    // A rule that always wants more is judged with what it has.
     environment.offline = true;
-    match set.evaluate(request, &environment) {
-        Evaluation::Done(responses) => responses,
-        Evaluation::Needs(_) => Vec::new(),
+    match evaluate(&environment) {
+        Evaluation::Done(outcome) => outcome,
+        Evaluation::Needs(_) => T::default(),
     }
 }
 
@@ -324,6 +425,20 @@ pub(crate) async fn settle<T>(
         }
     }
     None
+}
+
+/// The rules that changed something, a line's worth of them.
+fn changed_by(responses: &[RuleResponse]) -> String {
+    let changed = responses.iter().filter(|response| response.status == Status::Pass);
+    let names: Vec<String> = changed
+        .map(|response| match &response.policy_namespace {
+            Some(namespace) => format!("{namespace}/{}/{}", response.policy, response.rule),
+            None => format!("{}/{}", response.policy, response.rule),
+        })
+        .collect();
+    let more = names.len().saturating_sub(CHANGED_NAMES);
+    let text = names.into_iter().take(CHANGED_NAMES).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{text} and {more} more") } else { text }
 }
 
 fn moment(time: Timestamp) -> jiff::Timestamp {

@@ -22,7 +22,9 @@ use tokio::sync::watch::Receiver;
 
 pub use book::{Book, Identity, Judged, RuleName};
 pub use judging::PolicyJudge;
-pub(crate) use judging::{api_resource, resources};
+pub(crate) use judging::resources;
+
+use crate::reports::Reports;
 
 /// How often everything is listed anew although nothing said that it changed: it mends what a lost
 /// event would have left.
@@ -67,6 +69,7 @@ pub struct Background {
     judge: Arc<dyn Judge>,
     notebook: Arc<dyn Notebook>,
     book: Book,
+    reports: Option<Arc<Reports>>,
     progress: tokio::sync::watch::Sender<Progress>,
 }
 
@@ -95,7 +98,14 @@ impl Background {
         open: Vec<FindingBody>,
     ) -> Self {
         let progress = tokio::sync::watch::Sender::new(Progress::default());
-        Self { client, judge, notebook, book: Book::new(open), progress }
+        Self { client, judge, notebook, book: Book::new(open), reports: None, progress }
+    }
+
+    /// The same, with reports written of what is judged.
+    #[must_use]
+    pub fn reporting(mut self, reports: Option<Arc<Reports>>) -> Self {
+        self.reports = reports;
+        self
     }
 
     /// How it does.
@@ -128,6 +138,9 @@ impl Background {
     }
 
     async fn begin(&mut self, cause: &'static str) -> Pass {
+        if let Some(reports) = &self.reports {
+            reports.begin();
+        }
         let (kinds, not_evaluated) = self.judge.kinds().await;
         let gone = self.book.rules_gone(&self.judge.rules());
         self.write(gone).await;
@@ -193,6 +206,9 @@ impl Background {
             listed.insert(uid.clone());
         }
         let judged = self.judge.judge(object).await;
+        if let Some(reports) = &self.reports {
+            reports.note(&identity, &judged);
+        }
         if pass.waiting.contains(&kind) {
             pass.objects = pass.objects.saturating_add(1);
             for judged in &judged {
@@ -214,11 +230,14 @@ impl Background {
             started: pass.started,
             objects: pass.objects,
             verdicts: std::mem::take(&mut pass.verdicts),
-            not_evaluated: std::mem::take(&mut pass.not_evaluated),
+            not_evaluated: pass.not_evaluated.clone(),
         };
         match Entry::new(&body, Vec::new()) {
             Ok(entry) => self.hand_over(vec![entry]).await,
             Err(error) => tracing::error!(%error, "a scan cannot be written"),
+        }
+        if let Some(reports) = self.reports.as_ref().filter(|_| pass.not_evaluated.is_empty()) {
+            reports.complete();
         }
         self.progress.send_modify(|progress| progress.passes = progress.passes.saturating_add(1));
     }

@@ -17,7 +17,7 @@ use proofstream_policy::{
 use serde_json::Value;
 
 use crate::admission::{LookupResolver, Namespaces, settle};
-use crate::background::{Identity, api_resource, resources};
+use crate::background::{Identity, resources};
 use crate::enforcers::Enforcers;
 use crate::hands::Hands;
 use crate::policies::PolicyStore;
@@ -179,7 +179,7 @@ impl Cleaner {
         let mut looked = BTreeSet::new();
         for served in catalogue.served().iter().filter(|served| served.subresource.is_empty()) {
             if looked.insert((served.group.clone(), served.resource.clone())) {
-                self.expired_of(&api_resource(served)).await;
+                self.expired_of(&served.api_resource()).await;
             }
         }
     }

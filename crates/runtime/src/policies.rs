@@ -12,14 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use proofstream_catalog::Catalog;
 use proofstream_model::{ControlRef, Enforcer, Entry, PolicyBody, PolicyState};
-use proofstream_policy::CleanupPolicy;
+use proofstream_policy::{CleanupPolicy, GlobalEntry};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
-use crate::webhooks::Lane;
+use crate::webhooks::{Lane, matches};
+use definitions::EXCEPTION;
 
+pub mod check;
 pub mod cluster;
 mod compiled;
 pub mod definitions;
@@ -59,7 +61,7 @@ impl ControlResolver for Catalog {
 /// Identifies a policy among all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyKey {
-    /// `ClusterPolicy` or `Policy`.
+    /// `ClusterPolicy`, `Policy`, `PolicyException`.
     pub kind: String,
     /// Namespace of a namespaced one.
     pub namespace: Option<String>,
@@ -76,7 +78,7 @@ pub enum Origin {
     File(PathBuf),
 }
 
-/// One policy as a place offers it: readable or not.
+/// One policy (or exception) as a place offers it: readable or not.
 #[derive(Debug, Clone)]
 pub struct Offer {
     /// Which one; for a document that has no name, its place.
@@ -111,6 +113,17 @@ pub struct Policies {
     pub all: Compiled,
     /// What deletes on a schedule.
     pub cleanup: Vec<Arc<CleanupPolicy>>,
+    /// What the policies may refer to.
+    pub globals: Vec<KnownGlobal>,
+}
+
+/// A global context entry in force.
+#[derive(Debug, Clone)]
+pub struct KnownGlobal {
+    /// SHA-256 (hex) of its text.
+    pub sha256: String,
+    /// The entry.
+    pub entry: Arc<GlobalEntry>,
 }
 
 struct Held {
@@ -118,6 +131,8 @@ struct Held {
     generation: Option<i64>,
     /// This text, or why it is unusable.
     parsed: Result<(), String>,
+    /// What in this text is not evaluated, in words.
+    not_evaluated: Vec<String>,
     /// The text that counts: this one, or the last usable one before it.
     in_force: Option<Arc<PolicyText>>,
 }
@@ -128,6 +143,8 @@ struct Inner {
     notes: BTreeMap<String, Vec<String>>,
     recorded: BTreeMap<PolicyKey, Recorded>,
     awaited: Vec<String>,
+    /// Globs of the namespaces whose exceptions count; `None` for all.
+    exceptions_from: Option<Vec<String>>,
     generation: u64,
 }
 
@@ -222,6 +239,12 @@ impl PolicyStore {
             enforcers,
             recorder,
         })
+    }
+
+    /// From now on only exceptions that stand in namespaces of these names (or globs) count. To be said
+    /// before the first are read.
+    pub fn take_exceptions_from(&self, namespaces: Vec<String>) {
+        self.lock().exceptions_from = Some(namespaces);
     }
 
     /// The policies in force.
@@ -421,20 +444,28 @@ impl Inner {
         };
         let parsed = match unreadable {
             Some(reason) => Err(reason),
-            None => compiled::check(text.document()),
+            None if !self.counts(&slot.0) => Err(format!(
+                "exceptions in namespace `{}` do not count: `exceptionNamespaces` does not name it",
+                slot.0.namespace.as_deref().unwrap_or_default()
+            )),
+            None => check::read(text.document()).map_err(|error| error.to_string()),
         };
-        let held = match parsed {
-            Ok(()) => {
-                let in_force = Some(Arc::clone(&text));
-                Held { text, generation, parsed: Ok(()), in_force }
-            }
-            Err(reason) => {
-                let in_force = before.and_then(|before| before.in_force);
-                Held { text, generation, parsed: Err(reason), in_force }
-            }
+        let in_force = match parsed {
+            Ok(()) => Some(Arc::clone(&text)),
+            Err(_) => before.and_then(|before| before.in_force),
         };
-        self.held.insert(slot, held);
+        let not_evaluated = check::not_evaluated(text.document());
+        self.held.insert(slot, Held { text, generation, parsed, not_evaluated, in_force });
         true
+    }
+
+    /// Whether something may count at all: an exception only where exceptions may stand.
+    fn counts(&self, key: &PolicyKey) -> bool {
+        let Some(globs) = self.exceptions_from.as_ref().filter(|_| key.kind == EXCEPTION) else {
+            return true;
+        };
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        globs.iter().any(|glob| matches(glob, namespace))
     }
 
     /// A policy that stands in a directory and in the cluster counts once, in the directory's text:
@@ -470,6 +501,7 @@ impl Inner {
             ready = false;
             messages.push("a policy of the same name in a directory counts instead".to_owned());
         }
+        messages.extend(held.not_evaluated.iter().cloned());
         messages.extend(self.notes.get(&key.full_name()).into_iter().flatten().cloned());
         PolicyReport {
             key: key.clone(),

@@ -27,7 +27,7 @@ pub use read::{
 const LATEST: i64 = 500;
 
 /// Grows when the tables change; an older file is dropped and rebuilt.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

@@ -242,10 +242,13 @@ mod tests {
 
         fn verdict(&self) -> bool {
             let ledger = Directory::new(self.folder.path().join("ledger"));
-            proofstream_ledger::verify::verify_ledger(&ledger, &Default::default())
-                .unwrap()
-                .failures
-                .is_empty()
+            proofstream_ledger::verify::verify_ledger(
+                &ledger,
+                &proofstream_ledger::verify::Options::default(),
+            )
+            .unwrap()
+            .failures
+            .is_empty()
         }
 
         fn keep(&self, kind: &str, number: u64) {

@@ -1,4 +1,4 @@
-//! Our webhook configuration: derived from the policies in force, kept as it should be, and the way
+//! Our webhook configurations: derived from the policies in force, kept as they should be, and the way
 //! out in an emergency.
 
 use std::collections::BTreeMap;
@@ -7,28 +7,30 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::StreamExt;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource as _, ResourceExt};
 use proofstream_model::Timestamp;
-use proofstream_policy::KnownKinds;
+use proofstream_policy::{KnownKinds, Phase};
 use tokio::time::{Instant, timeout};
 
-use crate::policies::{Policies, PolicyStore};
+use crate::enforcers::Enforcers;
+use crate::policies::PolicyStore;
 use crate::recorder::Recorder;
 
 mod catalogue;
 mod desired;
 mod difference;
+mod part;
 pub mod removal;
 mod scope;
 
 pub use catalogue::{Catalogue, Served};
 pub use desired::{
     CONFIGURATION, DEFAULT_TIMEOUT_SECONDS, Endpoint, MANAGED_BY, MANAGER, MAX_TIMEOUT_SECONDS,
-    Shape, configuration,
+    Shape,
 };
+pub use part::{Cause, Changing, Judging, OF_POLICIES, OfPolicies, POLICIES_PATH, Part};
 pub use scope::{Class, Lane, ResourceRule, Scope, is_protected, matches};
 
 /// How long one call to the API server may take.
@@ -39,18 +41,19 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// not serve.
 const DISCOVER: Duration = Duration::from_secs(10);
 
-/// Keeps the webhook configuration as the policies call for.
-pub struct Reconciler {
+/// Keeps one webhook configuration as the policies call for.
+pub struct Reconciler<P: Part> {
     client: Client,
     policies: Arc<PolicyStore>,
+    enforcers: Arc<Enforcers>,
     shape: Arc<ArcSwap<Shape>>,
     recorder: Recorder,
     kinds: KnownKinds,
     discovered: Option<Instant>,
     /// What the API server has, as far as we know.
-    there: There,
+    there: There<P::Configuration>,
     /// What we last wrote.
-    written: Option<ValidatingWebhookConfiguration>,
+    written: Option<P::Configuration>,
     /// Since when it is not what we last wrote, and how it differs.
     tampered: Option<(Timestamp, String)>,
     /// The removal that was recorded already.
@@ -60,26 +63,28 @@ pub struct Reconciler {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum There {
+enum There<C> {
     Unknown,
     Nothing,
-    Configuration(Box<ValidatingWebhookConfiguration>),
+    Configuration(Box<C>),
 }
 
 // === impl Reconciler ===
 
-impl Reconciler {
+impl<P: Part> Reconciler<P> {
     /// For the policies of `policies`; `shape` may change while it runs (a renewed certificate
     /// authority) and is looked at whenever [`Reconciler::run`] is nudged.
     pub fn new(
         client: Client,
         policies: Arc<PolicyStore>,
+        enforcers: Arc<Enforcers>,
         shape: Arc<ArcSwap<Shape>>,
         recorder: Recorder,
     ) -> Self {
         Self {
             client,
             policies,
+            enforcers,
             shape,
             recorder,
             kinds: KnownKinds::default(),
@@ -95,9 +100,8 @@ impl Reconciler {
     /// Follows the policies and the configuration for as long as the task lives. `nudge` has it look
     /// again.
     pub async fn run(mut self, mut nudge: tokio::sync::watch::Receiver<u64>) {
-        let api: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
-        let only_ours =
-            watcher::Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
+        let api: Api<P::Configuration> = Api::all(self.client.clone());
+        let only_ours = watcher::Config::default().fields(&format!("metadata.name={}", P::NAME));
         let mut events = watcher(api, only_ours).default_backoff().boxed();
         let mut changes = self.policies.subscribe();
         let mut listed = There::Nothing;
@@ -116,7 +120,7 @@ impl Reconciler {
                     Some(Ok(watcher::Event::Apply(found))) => self.see(found),
                     Some(Ok(watcher::Event::Delete(_))) => self.there = There::Nothing,
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "cannot watch our webhook configuration");
+                        tracing::warn!(%error, what = P::WHAT, "cannot watch; trying again");
                         continue;
                     }
                     None => return,
@@ -132,9 +136,9 @@ impl Reconciler {
     }
 
     /// Notes what the API server has; what is older than what it answered us is not news.
-    fn see(&mut self, found: ValidatingWebhookConfiguration) {
+    fn see(&mut self, found: P::Configuration) {
         if let There::Configuration(known) = &self.there
-            && version(&found) < version(known)
+            && version(&found) < version(known.as_ref())
         {
             return;
         }
@@ -151,15 +155,15 @@ impl Reconciler {
             There::Configuration(found) => Some(found.as_ref()),
             _ => None,
         };
-        if let Some(removal) = found.and_then(removal::Removal::of) {
+        if let Some(removal) = found.and_then(|found| removal::Removal::of(found.meta())) {
             self.note_removal(removal);
             return;
         }
-        if let Some(removal) = self.removed.take() {
+        if let Some(removal) = self.removed.take().filter(|_| P::SPEAKS) {
             self.recorder.gap(removal.at, None, &format!("{removal}; installed again"));
         }
         if let (Some(written), None) = (&self.written, &self.tampered)
-            && let Some(how) = difference::between(found, written)
+            && let Some(how) = difference::between::<P>(found, written)
         {
             self.tampered = Some((self.recorder.now(), how));
         }
@@ -167,32 +171,27 @@ impl Reconciler {
         match timeout(PATIENCE, self.bring_about(found)).await {
             Ok(Ok(())) => {
                 if let Some((since, how)) = self.tampered.take() {
-                    let cause =
-                        format!("another changed our webhook configuration: {how}; put right");
+                    let cause = format!("another changed {}: {how}; put right", P::WHAT);
                     tracing::warn!(cause);
                     self.recorder.gap(since, None, &cause);
                 }
             }
             Ok(Err(error)) => {
                 self.failed = true;
-                tracing::warn!(%error, "cannot bring about our webhook configuration; trying again");
+                tracing::warn!(%error, what = P::WHAT, "cannot bring it about; trying again");
             }
             Err(_) => {
                 self.failed = true;
-                tracing::warn!("the API server takes too long with our webhook configuration");
+                tracing::warn!(what = P::WHAT, "the API server takes too long with it");
             }
         }
     }
 
-    async fn bring_about(
-        &mut self,
-        found: Option<ValidatingWebhookConfiguration>,
-    ) -> Result<(), kube::Error> {
+    async fn bring_about(&mut self, found: Option<P::Configuration>) -> Result<(), kube::Error> {
         let desired = self.desired().await?;
-        if difference::between(found.as_ref(), &desired).is_some() {
+        if difference::between::<P>(found.as_ref(), &desired).is_some() {
             let put = self.put(&desired).await?;
-            let count = put.webhooks.as_ref().map_or(0, Vec::len);
-            tracing::info!(webhooks = count, "wrote our webhook configuration");
+            tracing::info!(webhooks = P::hooks_of(&put).len(), "wrote {}", P::WHAT);
             self.there = There::Configuration(Box::new(put));
         }
         self.written = Some(desired);
@@ -206,24 +205,26 @@ impl Reconciler {
         if self.removed.as_ref() == Some(&removal) {
             return;
         }
-        tracing::warn!(%removal, "our policies are not enforced");
-        self.recorder.gap(removal.at, None, &removal.to_string());
+        if P::SPEAKS {
+            tracing::warn!(%removal, "our policies are not enforced");
+            self.recorder.gap(removal.at, None, &removal.to_string());
+        }
         self.removed = Some(removal);
     }
 
-    async fn desired(&mut self) -> Result<ValidatingWebhookConfiguration, kube::Error> {
+    async fn desired(&mut self) -> Result<P::Configuration, kube::Error> {
         let policies = self.policies.current();
         let mut kinds = self.kinds(false).await?.clone();
         if !policies.all.set.matches_nothing(&kinds).is_empty() {
             kinds = self.kinds(true).await?.clone();
         }
-        let scopes: BTreeMap<_, _> = policies
-            .admission
-            .iter()
-            .map(|(lane, compiled)| (lane.clone(), Scope::of(&compiled.set, &kinds)))
-            .collect();
-        self.policies.set_notes(notes(&policies, &scopes, &kinds));
-        Ok(configuration(&scopes, &self.shape.load()))
+        let shape = self.shape.load();
+        let cause =
+            Cause { policies: &policies, kinds: &kinds, shape: &shape, enforcers: &self.enforcers };
+        if P::SPEAKS {
+            self.policies.set_notes(notes(&cause));
+        }
+        Ok(P::configuration(desired::metadata(P::NAME), P::hooks(&cause)))
     }
 
     /// What the API server serves; asked anew if `anew` and it was not just asked.
@@ -236,50 +237,50 @@ impl Reconciler {
         Ok(&self.kinds)
     }
 
-    async fn put(
-        &self,
-        desired: &ValidatingWebhookConfiguration,
-    ) -> Result<ValidatingWebhookConfiguration, kube::Error> {
-        let api: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
+    async fn put(&self, desired: &P::Configuration) -> Result<P::Configuration, kube::Error> {
+        let api: Api<P::Configuration> = Api::all(self.client.clone());
         let params = PatchParams::apply(MANAGER).force();
-        let applied = api.patch(CONFIGURATION, &params, &Patch::Apply(desired)).await?;
-        if difference::between(Some(&applied), desired).is_none() {
+        let applied = api.patch(P::NAME, &params, &Patch::Apply(desired)).await?;
+        if difference::between::<P>(Some(&applied), desired).is_none() {
             return Ok(applied);
         }
         // What others added under their own name stays after an apply; a replacement takes it out.
         let mut whole = desired.clone();
-        whole.metadata.resource_version = applied.resource_version();
-        api.replace(CONFIGURATION, &PostParams::default(), &whole).await
+        whole.meta_mut().resource_version = applied.resource_version();
+        api.replace(P::NAME, &PostParams::default(), &whole).await
     }
 }
 
 /// What people should know about policies that are not wrong in themselves, by full name.
-fn notes(
-    policies: &Policies,
-    scopes: &BTreeMap<Lane, Scope>,
-    kinds: &KnownKinds,
-) -> BTreeMap<String, Vec<String>> {
+fn notes(cause: &Cause<'_>) -> BTreeMap<String, Vec<String>> {
+    let (policies, kinds) = (cause.policies, cause.kinds);
     let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for nothing in policies.all.set.matches_nothing(kinds) {
         let note = format!("rule `{}` matches nothing: {}", nothing.rule, nothing.reason);
         notes.entry(nothing.policy).or_default().push(note);
     }
-    for (lane, compiled) in &policies.admission {
-        if scopes.get(lane).is_none_or(|scope| scope.protected.is_empty()) {
-            continue;
-        }
-        for (name, alone) in compiled.one_by_one() {
-            for resource in Scope::of(&alone, kinds).protected {
-                let note = format!(
-                    "`{resource}` never reach our webhook: a cluster needs them to come up"
-                );
-                notes.entry(name.clone()).or_default().push(note);
+    for phase in [Phase::Mutate, Phase::Validate] {
+        let scopes = part::scopes(cause, phase);
+        for (lane, compiled) in &policies.admission {
+            if scopes.get(lane).is_none_or(|scope| scope.protected.is_empty()) {
+                continue;
+            }
+            for (name, alone) in compiled.one_by_one() {
+                for resource in Scope::of(&alone, kinds, phase).protected {
+                    let note = format!(
+                        "`{resource}` never reach our webhook: a cluster needs them to come up"
+                    );
+                    let notes = notes.entry(name.clone()).or_default();
+                    if !notes.contains(&note) {
+                        notes.push(note);
+                    }
+                }
             }
         }
     }
     notes
 }
 
-fn version(configuration: &ValidatingWebhookConfiguration) -> Option<u64> {
+fn version(configuration: &impl ResourceExt) -> Option<u64> {
     configuration.resource_version()?.parse().ok()
 }

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use proofstream_runtime::admission::Admission;
+use proofstream_policy::Phase;
+use proofstream_runtime::admission::{Admission, review_policy};
 use proofstream_runtime::webhooks::Lane;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
@@ -39,10 +40,19 @@ pub struct Counters {
     pub refused: AtomicU64,
 }
 
+/// What the API server asks.
+pub(crate) enum Asked {
+    /// What the policies of a lane say of a request.
+    Lane(Phase, Lane),
+    /// Whether a policy can be used.
+    Policy,
+}
+
 /// Answers the API server's admission calls.
 pub struct Webhook {
     admission: Arc<Admission>,
     requests: Semaphore,
+    most: usize,
     body_kib: Semaphore,
     counters: Counters,
 }
@@ -55,6 +65,7 @@ impl Webhook {
         Self {
             admission,
             requests: Semaphore::new(concurrency),
+            most: concurrency,
             body_kib: Semaphore::new(BODIES_KIB),
             counters: Counters::default(),
         }
@@ -65,13 +76,24 @@ impl Webhook {
         &self.counters
     }
 
+    /// Calls that are being read or judged.
+    pub(crate) fn under_way(&self) -> u64 {
+        let free = self.requests.available_permits();
+        u64::try_from(self.most.saturating_sub(free)).unwrap_or(u64::MAX)
+    }
+
+    /// Calls that may be under way at a time.
+    pub(crate) fn most(&self) -> u64 {
+        u64::try_from(self.most).unwrap_or(u64::MAX)
+    }
+
     /// Whether new work should come here.
     pub(crate) fn takes_work(&self) -> bool {
         self.admission.takes_work()
     }
 
-    /// Answers one call to `lane`.
-    pub(crate) async fn validate<B>(&self, lane: &Lane, request: Request<B>) -> Answer
+    /// Answers one call.
+    pub(crate) async fn answer<B>(&self, asked: &Asked, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send,
     {
@@ -95,18 +117,27 @@ impl Webhook {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return self.too_long(),
             Ok(Err(error)) => {
+                self.admission.note_unanswered("a request's body broke off");
                 return self
                     .refuse(StatusCode::BAD_REQUEST, &format!("the body broke off: {error}"));
             }
             Err(_) => {
+                self.admission.note_unanswered("a request's body came too slowly");
                 return self.refuse(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
             }
         };
-        if !self.admission.is_ready() {
-            self.counters.shed.fetch_add(1, Ordering::Relaxed);
-            return text(StatusCode::SERVICE_UNAVAILABLE, "the policies are not read yet");
-        }
-        match self.admission.review(lane, &body, arrived, deadline).await {
+        let answer = match asked {
+            Asked::Policy => review_policy(&body),
+            Asked::Lane(..) if !self.admission.is_ready() => {
+                self.counters.shed.fetch_add(1, Ordering::Relaxed);
+                self.admission.note_unanswered("the policies were not read yet");
+                return text(StatusCode::SERVICE_UNAVAILABLE, "the policies are not read yet");
+            }
+            Asked::Lane(phase, lane) => {
+                self.admission.review(*phase, lane, &body, arrived, deadline).await
+            }
+        };
+        match answer {
             Ok(answer) => json(answer),
             Err(error) => self.refuse(StatusCode::BAD_REQUEST, &error.to_string()),
         }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use hyper::body::{Body, Incoming};
-use proofstream_runtime::webhooks::Lane;
+use proofstream_runtime::webhooks::{Lane, POLICIES_PATH};
 
-use crate::admission::Webhook;
+use crate::admission::{Asked, Webhook};
 use crate::answer::{Answer, text};
 use crate::audit_webhook::AuditWebhooks;
 use crate::listener::Handler;
@@ -41,10 +41,12 @@ pub struct Route {
 }
 
 /// All of them; anything else is 404, or 405 where only the method differs.
-pub const ROUTES: [Route; 4] = [
+pub const ROUTES: [Route; 6] = [
     Route { method: "GET", path: "/healthz", guard: Guard::Open },
     Route { method: "GET", path: "/readyz", guard: Guard::Open },
+    Route { method: "POST", path: "/mutate/{lane}", guard: Guard::Network },
     Route { method: "POST", path: "/validate/{lane}", guard: Guard::Network },
+    Route { method: "POST", path: POLICIES_PATH, guard: Guard::Network },
     Route { method: "POST", path: "/audit/{host}", guard: Guard::HostToken },
 ];
 
@@ -84,7 +86,10 @@ impl Routes {
                 ("/readyz", _) => {
                     text(StatusCode::SERVICE_UNAVAILABLE, "the policies are not read yet")
                 }
-                (_, Some(lane)) => self.admission.validate(&lane, request).await,
+                (POLICIES_PATH, _) => self.admission.answer(&Asked::Policy, request).await,
+                (_, Some((phase, lane))) => {
+                    self.admission.answer(&Asked::Lane(phase, lane), request).await
+                }
                 (_, None) => text(StatusCode::NOT_FOUND, "not found"),
             },
         }

@@ -10,16 +10,18 @@ use kube::Client;
 use proofstream_catalog::Catalog;
 use proofstream_ledger::storage::Directory;
 use proofstream_ledger::writer::{OpenError, SourceError, Start, Writer, WriterOptions};
-use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
+use proofstream_runtime::admission::{Admission, ApiServer, Bindings, Filters, Namespaces, Parts};
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
+use proofstream_runtime::globals::Globals;
 use proofstream_runtime::ingest::RecentDecisions;
+use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory};
 use proofstream_runtime::projection::Projection;
 use proofstream_runtime::reach::Reach;
 use proofstream_runtime::recorder::Recorder;
 use proofstream_runtime::requests::KeptRequests;
-use proofstream_runtime::webhooks::{Reconciler, Shape};
+use proofstream_runtime::webhooks::{Changing, Judging, OfPolicies, Part, Reconciler, Shape};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -37,6 +39,7 @@ mod connect;
 mod derived;
 mod health;
 mod making;
+mod measured;
 mod settled;
 mod storage;
 mod trail;
@@ -44,7 +47,7 @@ mod upkeep;
 mod watching;
 mod web;
 
-pub use config::{Audit, AuditLog, AuditWebhook, Config, ConfigError, Service, Web};
+pub use config::{Audit, AuditLog, AuditWebhook, Config, ConfigError, Reports, Service, Web};
 pub use connect::ConnectError;
 pub(crate) use connect::connect;
 pub use storage::LedgerStorage;
@@ -132,6 +135,14 @@ pub struct Handles {
     pub reach: Arc<Reach>,
     /// Labels of namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// Roles of users.
+    pub bindings: Arc<Bindings>,
+    /// What global context entries hold.
+    pub globals: Arc<Globals>,
+    /// What policies may ask.
+    pub lookups: Arc<ApiServer>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// The admission decisions and their counters.
     pub admission: Arc<Admission>,
     /// The requests that are kept for replays, if any are.
@@ -208,27 +219,22 @@ impl Up {
         let decisions = recorder("admission/0", Start::NewEpoch)?;
         let changes = recorder("policies", Start::Resume)?;
         let enforcers = Arc::new(settled::enforcers(&config, &client, &changes).await?);
-        let policies = PolicyStore::new(
-            Arc::<Catalog>::clone(&catalog),
-            Arc::clone(&enforcers),
-            changes,
-            awaited(&config),
-            derived::previous_policies(&projection)?,
-        );
+        let policies = policies(&config, &catalog, &enforcers, changes, &projection)?;
         let namespaces = Arc::new(Namespaces::new(client.clone()));
-        let kept = if config.keep_requests_days == 0 {
-            None
-        } else {
-            let recorder = recorder("requests/0", Start::Resume)?;
-            Some(Arc::new(KeptRequests::new(Arc::clone(&writer), recorder)))
-        };
+        let metrics = Metrics::new();
+        let globals = Globals::new(client.clone());
+        let lookups = Arc::new(ApiServer::with_globals(&client, &globals, &metrics));
+        let bindings = Arc::new(Bindings::new(client.clone()));
+        let kept = kept(&config, &writer, &clock)?;
         let admission = Arc::new(Admission::new(Parts {
             cluster: Some(cluster_id.clone()),
             policies: Arc::clone(&policies),
             recorder: decisions.clone(),
             recent: Arc::clone(&recent),
             namespaces: Arc::clone(&namespaces),
-            lookups: Arc::new(ApiServer::new(client.clone())),
+            bindings: Arc::clone(&bindings),
+            lookups: Arc::clone(&lookups) as _,
+            metrics: Arc::clone(&metrics),
             filters: Filters::new(&config.namespace),
             kept: kept.clone(),
         }));
@@ -248,6 +254,10 @@ impl Up {
             policies,
             reach: Reach::new(),
             namespaces,
+            bindings,
+            globals,
+            lookups,
+            metrics,
             admission,
             kept,
             webhook,
@@ -256,12 +266,12 @@ impl Up {
             enforcers,
             stop,
         };
-        Self::spawn(handles, decisions, listener)
+        Self::spawn(handles, &decisions, listener)
     }
 
     fn spawn(
         handles: Handles,
-        decisions: Recorder,
+        decisions: &Recorder,
         listener: TcpListener,
     ) -> Result<Self, UpError> {
         let Handles { config, client, policies, .. } = handles.clone();
@@ -287,14 +297,18 @@ impl Up {
             endpoint: config.endpoint(handles.webhook_address),
             ca_bundle: certificates.bundle().as_ref().clone(),
             own_namespace: config.namespace.clone(),
+            checks_policies: config.webhook.check_policies,
         }));
         let nudge = watch::Sender::new(0);
-        let reconciler =
-            Reconciler::new(client.clone(), Arc::clone(&policies), Arc::clone(&shape), decisions);
         let mut tasks = JoinSet::new();
         tasks.spawn(upkeep::stop_accepting(handles.clone(), accepting));
-        tasks.spawn(reconciler.run(nudge.subscribe()));
+        let keeper = Keeper { handles: &handles, shape: &shape, recorder: decisions };
+        tasks.spawn(keeper.of::<Judging>().run(nudge.subscribe()));
+        tasks.spawn(keeper.of::<Changing>().run(nudge.subscribe()));
+        tasks.spawn(keeper.of::<OfPolicies>().run(nudge.subscribe()));
         tasks.spawn(Arc::clone(&handles.namespaces).watch());
+        tasks.spawn(Arc::clone(&handles.globals).follow(Arc::clone(&policies)));
+        tasks.spawn(Arc::clone(&handles.bindings).watch(Arc::clone(&policies)));
         tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
         tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
         tasks.spawn(upkeep::filters(handles.clone()));
@@ -310,6 +324,7 @@ impl Up {
         for root in &config.policies {
             tasks.spawn(directory::watch(root.clone(), Arc::clone(&policies)));
         }
+        measured::show(&handles);
         write_run_file(&config.data, handles.webhook_address, None)?;
         tracing::info!(cluster = handles.cluster, webhook = %handles.webhook_address, "up");
         Ok(Self { handles, tasks, serving })
@@ -359,6 +374,38 @@ impl Up {
     }
 }
 
+/// What keeps our webhook configurations as they should be.
+struct Keeper<'a> {
+    handles: &'a Handles,
+    shape: &'a Arc<ArcSwap<Shape>>,
+    recorder: &'a Recorder,
+}
+
+impl Keeper<'_> {
+    fn of<P: Part>(&self) -> Reconciler<P> {
+        Reconciler::new(
+            self.handles.client.clone(),
+            Arc::clone(&self.handles.policies),
+            Arc::clone(&self.handles.enforcers),
+            Arc::clone(self.shape),
+            self.recorder.clone(),
+        )
+    }
+}
+
+/// Where requests are kept for replays, if they are.
+fn kept(
+    config: &Config,
+    writer: &Arc<Writer>,
+    clock: &Clock,
+) -> Result<Option<Arc<KeptRequests>>, SourceError> {
+    if config.keep_requests_days == 0 {
+        return Ok(None);
+    }
+    let recorder = Recorder::new(writer.source("requests/0", Start::Resume)?, clock.clone());
+    Ok(Some(Arc::new(KeptRequests::new(Arc::clone(writer), recorder))))
+}
+
 async fn open_ledger(
     config: &Config,
     cluster: &str,
@@ -390,6 +437,25 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), UpErro
     let listener = TcpListener::bind(address).await.map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
     Ok((listener, address))
+}
+
+/// The policies, none read yet.
+fn policies(
+    config: &Config,
+    catalog: &Arc<Catalog>,
+    enforcers: &Arc<Enforcers>,
+    changes: Recorder,
+    projection: &Projection,
+) -> Result<Arc<PolicyStore>, UpError> {
+    let policies = PolicyStore::new(
+        Arc::<Catalog>::clone(catalog),
+        Arc::clone(enforcers),
+        changes,
+        awaited(config),
+        derived::previous_policies(projection)?,
+    );
+    policies.take_exceptions_from(config.exception_namespaces.clone());
+    Ok(policies)
 }
 
 fn awaited(config: &Config) -> Vec<String> {

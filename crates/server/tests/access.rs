@@ -70,6 +70,10 @@ impl Console for Empty {
         }]
     }
 
+    fn metrics(&self) -> String {
+        "# EOF\n".to_owned()
+    }
+
     fn ledger(&self) -> Result<LedgerStatus, ConsoleError> {
         Ok(LedgerStatus {
             origin: "proofstream/c/00000000".to_owned(),

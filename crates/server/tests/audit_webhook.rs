@@ -22,12 +22,13 @@ use proofstream_catalog::Catalog;
 use proofstream_ledger::storage::Directory;
 use proofstream_ledger::writer::{Start, Writer, WriterOptions};
 use proofstream_model::{Record, Timestamp};
-use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
+use proofstream_runtime::admission::{Admission, ApiServer, Bindings, Filters, Namespaces, Parts};
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::{
     Ingest, Intake, LedgerSink, Options, RecentDecisions, StoreControls,
 };
+use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::PolicyStore;
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::Webhook;
@@ -87,7 +88,9 @@ impl Stand {
             recorder: recorder("admission/0"),
             recent: Arc::clone(&recent),
             namespaces: Arc::new(Namespaces::new(client.clone())),
+            bindings: Arc::new(Bindings::new(client.clone())),
             lookups: Arc::new(ApiServer::new(client)),
+            metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
             kept: None,
         }));
@@ -169,6 +172,8 @@ async fn every_route_answers_whom_it_may() {
             "/healthz" | "/readyz" => (route.path, Guard::Open, StatusCode::OK),
             // The body is no AdmissionReview: it was read, and so the route is open to the network.
             "/validate/{lane}" => ("/validate/fail", Guard::Network, StatusCode::BAD_REQUEST),
+            "/mutate/{lane}" => ("/mutate/ignore", Guard::Network, StatusCode::BAD_REQUEST),
+            "/policies" => ("/policies", Guard::Network, StatusCode::BAD_REQUEST),
             "/audit/{host}" => ("/audit/cp-1", Guard::HostToken, StatusCode::UNAUTHORIZED),
             unknown => panic!("say who may ask `{unknown}`"),
         };

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use proofstream_ledger::storage::{AppendFile, Directory, Storage};
 use proofstream_ledger::writer::{Start, Writer, WriterOptions};
 use proofstream_model::{ControlRef, Decision, GapBody, PolicyBody, PolicyState, Record};
-use proofstream_runtime::admission::{Admission, ApiServer, Filters, Namespaces, Parts};
+use proofstream_runtime::admission::{Admission, ApiServer, Bindings, Filters, Namespaces, Parts};
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::RecentDecisions;
+use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{ControlResolver, Offer, Origin, PolicyKey, PolicyStore};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::{BODY_BYTES, Webhook};
@@ -33,10 +34,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PLACE: &str = "the test";
+const CONCURRENCY: usize = 8;
 
 struct NoControls;
 
@@ -152,14 +155,18 @@ impl Stand {
             recorder: recorder("admission/0"),
             recent: Arc::new(RecentDecisions::new(100, None)),
             namespaces: Arc::new(Namespaces::new(client.clone())),
+            bindings: Arc::new(Bindings::new(client.clone())),
             lookups: Arc::new(ApiServer::new(client)),
+            metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
             kept: None,
         }));
         let config = Config { data: folder.path().to_owned(), ..Config::default() };
         let audit = Arc::new(AuditWebhooks::open(&config, Clock::system()).unwrap());
-        let webhook =
-            Arc::new(Routes::new(Arc::new(Webhook::new(Arc::clone(&admission), 8)), audit));
+        let webhook = Arc::new(Routes::new(
+            Arc::new(Webhook::new(Arc::clone(&admission), CONCURRENCY)),
+            audit,
+        ));
         let names = vec!["localhost".to_owned()];
         let now = jiff::Timestamp::now();
         let certificates =
@@ -354,4 +361,105 @@ async fn a_broken_text_leaves_the_one_before_it_in_force() {
         .map(|body| body.unwrap().state)
         .collect();
     assert_eq!(states, [PolicyState::Active, PolicyState::Broken]);
+}
+
+/// A request that has everything but the end of its body.
+async fn stalled(stand: &Stand, length: usize) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(stand.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = stand.connector.connect(name, stream).await.unwrap();
+    let head = format!(
+        "POST /validate/fail?timeout=30s HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_is_shed_and_said() {
+    let stand = Stand::start().await;
+    stand.enforce(refuse_maps());
+    let mut under_way = Vec::new();
+    for _ in 0..CONCURRENCY {
+        under_way.push(stalled(&stand, 100).await);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // All the room is taken once a call is shed; it is answered before the API server gives up.
+        let asked = Instant::now();
+        let path = "POST /validate/fail?timeout=1s";
+        let (status, body) = stand.ask(path, &review(&map("b"))).await;
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        if status == 503 {
+            assert_eq!(body.trim(), "too many requests under way");
+            break;
+        }
+        assert_eq!(status, 200, "{body}");
+        assert!(Instant::now() < deadline, "nothing is shed");
+    }
+    assert_eq!(stand.admission.counters().unanswered.load(Ordering::Relaxed), 1);
+    stand.admission.report_shortfall();
+    let gap = |cause: &str| {
+        let records = stand.records();
+        let mut gaps = records.iter().filter_map(Record::body::<GapBody>).map(Result::unwrap);
+        gaps.find(|gap| gap.cause == cause)
+    };
+    while gap("too many requests under way").is_none() {
+        assert!(Instant::now() < deadline, "no gap says so");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(gap("too many requests under way").unwrap().count, Some(1));
+
+    // Once there is room again calls are answered as before, and what broke off is said too.
+    drop(under_way);
+    loop {
+        let (status, _) = stand.ask("POST /validate/fail?timeout=1s", &review(&map("b"))).await;
+        if status == 200 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "there is no room");
+    }
+    while gap("a request's body broke off").is_none() {
+        stand.admission.report_shortfall();
+        assert!(Instant::now() < deadline, "no gap says so");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exceptions_count_only_where_they_may_stand() {
+    let stand = Stand::start().await;
+    stand.policies.take_exceptions_from(vec!["security-*".to_owned()]);
+    stand.enforce(refuse_maps());
+    let exception = |namespace: &str| {
+        json!({"apiVersion": "kyverno.io/v2", "kind": "PolicyException",
+            "metadata": {"name": "spare", "namespace": namespace},
+            "spec": {"exceptions": [{"policyName": "no-maps", "ruleNames": ["*"]}],
+                "match": {"any": [{"resources": {"kinds": ["ConfigMap"]}}]}}})
+    };
+    let offer = |document: Value| {
+        let offer = Offer { key: PolicyKey::of(&document).unwrap(), document: Ok(document) };
+        stand.policies.offer(Origin::Cluster, offer);
+    };
+    offer(exception("payments"));
+    assert_eq!(stand.review(&map("b")).await["response"]["allowed"], false);
+    let reports = stand.policies.reports();
+    let ignored = reports.iter().find(|report| !report.ready).unwrap();
+    assert!(ignored.message.contains("exceptions in namespace `payments` do not count"));
+    offer(exception("security-eu"));
+    assert_eq!(stand.review(&map("b")).await["response"]["allowed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_knows_http_2_is_spoken_to_in_it() {
+    let stand = Stand::start().await;
+    for (offered, agreed) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"][..], "http/1.1")] {
+        let mut config = rustls::ClientConfig::clone(stand.connector.config());
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(stand.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(agreed.as_bytes()));
+    }
 }

@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use proofstream_e2e::{Audit, Cluster, ClusterOptions, Document, wait_until};
 use proofstream_model::{Body, Record};
-use proofstream_server::up::{Config, Up, UpError};
+use proofstream_server::up::{Config, Page, Up, UpError};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -43,6 +43,7 @@ pub(crate) struct Proofstream {
     pub(crate) handles: proofstream_server::up::Handles,
     pub(crate) stop: CancellationToken,
     pub(crate) running: JoinHandle<Result<(), UpError>>,
+    pub(crate) page: Option<Page>,
 }
 
 impl Stand {
@@ -56,6 +57,22 @@ impl Stand {
         policies: &[&str],
         change: impl FnOnce(&mut Config),
     ) -> Result<Self> {
+        Self::start_as(policies, change, false).await
+    }
+
+    /// The same with what observes and shows.
+    pub(crate) async fn start_whole(
+        policies: &[&str],
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self> {
+        Self::start_as(policies, change, true).await
+    }
+
+    async fn start_as(
+        policies: &[&str],
+        change: impl FnOnce(&mut Config),
+        whole: bool,
+    ) -> Result<Self> {
         let options = ClusterOptions {
             audit: Some(Audit::to_log(Document::text(AUDIT_POLICY))),
             ..ClusterOptions::default()
@@ -65,7 +82,11 @@ impl Stand {
         let data = tempfile::tempdir()?;
         let mut config = config(&cluster, &data);
         change(&mut config);
-        let proofstream = Proofstream::start(config).await?;
+        let proofstream = if whole {
+            Proofstream::start_whole(config).await?
+        } else {
+            Proofstream::start(config).await?
+        };
         let stand = Self { cluster, client, proofstream, data };
         // Our definitions are there once the store is ready.
         wait_until("the policies to be read", PATIENCE, || async {
@@ -149,13 +170,22 @@ impl Proofstream {
         let up = Up::start(config, stop.clone()).await?;
         let handles = up.handles.clone();
         let running = tokio::spawn(up.wait());
-        Ok(Self { handles, stop, running })
+        Ok(Self { handles, stop, running, page: None })
+    }
+
+    async fn start_whole(config: Config) -> Result<Self> {
+        let stop = CancellationToken::new();
+        let mut up = Up::start(config, stop.clone()).await?;
+        let page = Some(up.add_parts().await?);
+        let handles = up.handles.clone();
+        let running = tokio::spawn(up.wait());
+        Ok(Self { handles, stop, running, page })
     }
 
     /// Stops it as SIGTERM does, and waits until it has drained.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
-        Ok(self.running.await??)
+        Ok((&mut self.running).await??)
     }
 
     pub(crate) fn records<B: Body + DeserializeOwned>(&self) -> Result<Vec<(Record, B)>> {
@@ -176,6 +206,13 @@ impl Proofstream {
     }
 }
 
+/// A test that fails ends: what follows the ledger would keep its runtime from ending.
+impl Drop for Proofstream {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 /// What Proofstream is told of this cluster.
 pub(crate) fn config(cluster: &Cluster, data: &TempDir) -> Config {
     let mut config = Config {
@@ -184,6 +221,7 @@ pub(crate) fn config(cluster: &Cluster, data: &TempDir) -> Config {
         ..Config::default()
     };
     config.webhook.listen = ([127, 0, 0, 1], 0).into();
+    config.web.listen = ([127, 0, 0, 1], 0).into();
     config
 }
 

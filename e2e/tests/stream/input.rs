@@ -7,6 +7,7 @@ use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use proofstream_e2e::wait_until;
+use proofstream_runtime::webhooks::OF_POLICIES;
 use serde_json::{Value, json};
 
 use crate::programs;
@@ -107,7 +108,14 @@ spec:
 
 /// Each policy's state says what is wrong with it, and the others stay in force.
 async fn broken_policies(stand: &Stand, up: &crate::up::Up) -> Result<()> {
-    stand.cluster.apply(BROKEN).await?;
+    // The webhook for policies refuses it now; as things were before us it can still be there.
+    let refused = stand.cluster.apply(BROKEN).await;
+    ensure!(refused.is_err(), "a broken policy is let through");
+    stand.cluster.kubectl(&["delete", "validatingwebhookconfiguration", OF_POLICIES]).await?;
+    while stand.cluster.apply(BROKEN).await.is_err() {
+        // It was put back between the two.
+        stand.cluster.kubectl(&["delete", "validatingwebhookconfiguration", OF_POLICIES]).await?;
+    }
     stand.cluster.apply(IDLE).await?;
     let broken = condition(stand, "broken", "Resembles").await?;
     assert_eq!(broken["status"], "False", "{broken}");

@@ -3,10 +3,21 @@
 mod apply;
 mod test;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ResultFormat {
+    /// For people. The layout may change; scripts read `json`.
+    Table,
+    /// For programs. Keys may be added, none is changed or removed.
+    Json,
+    /// For build servers: JUnit's XML.
+    Junit,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {

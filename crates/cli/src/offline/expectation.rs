@@ -1,29 +1,34 @@
 //! Runs test files and compares what rules say with what is expected of them, strictly: an
 //! expectation holds only where a response with that rule and that result exists.
 
-mod generated;
+mod patched;
 mod selector;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use proofstream_policy::{Operation, Status, UserInfo};
+use proofstream_policy::{Operation, RuleKind, RuleResponse, Status, UserInfo};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
+use crate::offline::context;
 use crate::offline::files::{self, Found};
-use crate::offline::judge::{Circumstances, Defaults, Judge, Spoken};
+use crate::offline::judge::{Circumstances, Defaults, Judge, Judged};
 use crate::offline::policies::{self, Loaded};
 use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
-use generated::Wanted;
+use patched::Patched;
 use selector::{Identity, Selector, policy_matches, rule_matches};
 
 /// The reason given where a test expects something of a resource that it does not have.
 pub const NO_SUCH_RESOURCE: &str = "the test's resources do not contain this one";
+
+/// What an expectation needs where the files are missing that would hold its resources.
+pub const NO_RESOURCE_FILE: &str = "resource files that are not there";
 
 /// One expectation and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -135,10 +140,10 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     };
     let bench = Bench::prepare(folder, test, now, &mut tell).map_err(&mut tell).ok();
     for expected in &test.results {
-        let wanted = Wanted::load(folder, expected);
-        for selector in selectors(expected, bench.as_ref()) {
+        let patched = Patched::load(&resolve(folder, &expected.patched()));
+        for selector in selectors(expected, &patched, bench.as_ref()) {
             let outcome = match &bench {
-                Some(bench) => bench.outcome(test, expected, &selector, &wanted),
+                Some(bench) => bench.outcome(test, expected, &selector, &patched),
                 None => Outcome::failed("the test cannot be prepared"),
             };
             report.expectations.push(Expectation {
@@ -158,8 +163,9 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     }
 }
 
-/// The resources an entry is about; where it names none, all of its kind.
-fn selectors(expected: &Expected, bench: Option<&Bench>) -> Vec<Selector> {
+/// The resources an entry is about; where it names none, all of its kind, or of those the ones that
+/// its file of patched objects holds.
+fn selectors(expected: &Expected, patched: &Patched, bench: Option<&Bench>) -> Vec<Selector> {
     let kind = expected.kind.as_deref();
     let mut selectors: Vec<_> = expected
         .resources
@@ -169,8 +175,10 @@ fn selectors(expected: &Expected, bench: Option<&Bench>) -> Vec<Selector> {
         .chain(expected.resource_specs.iter().map(Selector::specified))
         .collect();
     if selectors.is_empty() {
-        let resources = bench.map(|bench| bench.resources.as_slice()).unwrap_or_default();
-        let all = resources.iter().map(|resource| Selector::exactly(&resource.identity));
+        let of = |resources: fn(&Bench) -> &[Resource]| bench.map(resources).unwrap_or_default();
+        let all = of(|bench| &bench.resources).iter().chain(of(|bench| &bench.existing));
+        let all = all.filter(|resource| patched.is_empty() || patched.knows(&resource.identity));
+        let all = all.map(|resource| Selector::exactly(&resource.identity));
         let any = Selector::of_kind(kind);
         selectors.extend(all.filter(|selector| any.includes(selector)));
         if selectors.is_empty() {
@@ -202,14 +210,18 @@ impl Outcome {
 /// A test that is ready to run.
 struct Bench {
     resources: Vec<Resource>,
+    /// Existing objects that rules may change.
+    existing: Vec<Resource>,
+    /// Whether files that the test names as its resources are not there.
+    lacks_files: bool,
     /// (policy, namespace) of the policies that can be judged with.
     policies: Vec<(String, Option<String>)>,
     /// (policy, rule, what) of rules that cannot be run.
     not_supported: Vec<(String, String, String)>,
     loaded: Loaded,
     judge: Judge,
-    /// What the rules say of each resource, for the operation that the values give.
-    spoken: Vec<Vec<Spoken>>,
+    /// What came of each resource, for the operation that the values give.
+    judged: Vec<Judged>,
 }
 
 struct Resource {
@@ -247,20 +259,48 @@ impl Bench {
             }
         }
         let exceptions = policies::load_exceptions(&resolve(folder, &test.exceptions))?;
-        let defaults = Defaults::AsWritten;
-        let (mut judge, _) =
-            Judge::new(own, Circumstances { values, exceptions, user, defaults, now });
-        let resources = load_resources(&resolve(folder, &test.resources), tell);
-        let named = test.results.iter().filter_map(|each| each.clone_source_resource.clone());
-        let sources: Vec<String> = named.collect();
-        for source in load_resources(&resolve(folder, &sources), tell).iter().chain(&resources) {
-            judge.offer_source(&source.object);
-        }
+        let parameters = load_objects(&resolve(folder, &test.param_resources), tell);
+        let answers = match &test.context {
+            Some(path) => context::load(&folder.join(path))?,
+            None => HashMap::new(),
+        };
+        let stubs = Stubs::load(
+            &test.api_call_responses,
+            &test.global_context_entries,
+            &resolve(folder, &test.cluster_resources),
+            now,
+        )?;
+        let resource_paths = resolve(folder, &test.resources);
+        let lacks_files = resource_paths.iter().any(|path| !path.exists());
+        let resources = load_resources(&resource_paths, tell);
+        let existing = load_resources(&resolve(folder, &test.target_resources), tell);
+        let known = existing.iter().chain(&resources).map(|each| each.object.clone()).collect();
+        let circumstances = Circumstances {
+            values,
+            exceptions,
+            user,
+            existing: Some(known),
+            defaults: Defaults::AsWritten,
+            parameters,
+            answers,
+            stubs,
+            now,
+        };
+        let (mut judge, _) = Judge::new(own, circumstances);
         for resource in &resources {
             judge.notice(&resource.object);
         }
-        let spoken = resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
-        Ok(Self { resources, policies, not_supported, loaded, judge, spoken })
+        let judged = resources.iter().map(|each| judge.judge(each.object.clone(), None)).collect();
+        Ok(Self {
+            resources,
+            existing,
+            lacks_files,
+            policies,
+            not_supported,
+            loaded,
+            judge,
+            judged,
+        })
     }
 
     fn outcome(
@@ -268,7 +308,7 @@ impl Bench {
         test: &TestFile,
         expected: &Expected,
         selector: &Selector,
-        wanted: &Result<Wanted, Failure>,
+        patched: &Patched,
     ) -> Outcome {
         let foreign = self.loaded.unsupported.iter().find(|each| each.name == expected.policy);
         if let Some(foreign) = foreign {
@@ -293,47 +333,47 @@ impl Bench {
             Some(None) => return Outcome::failed("the operation is not one of the API server's"),
             operation => operation.flatten(),
         };
-        match wanted {
-            Ok(wanted) => self.compare(expected, selector, operation, wanted),
-            Err(failure) => Outcome::failed(failure.message.clone()),
-        }
+        self.compare(expected, selector, patched, operation)
     }
 
     fn compare(
         &self,
         expected: &Expected,
         selector: &Selector,
+        patched: &Patched,
         operation: Option<Operation>,
-        objects: &Wanted,
     ) -> Outcome {
-        let mut is_there = false;
+        let selects =
+            |each: &Resource| selector.matches(&each.identity, expected.namespace.as_deref());
+        let mut is_there = self.existing.iter().any(selects);
         let mut found = Vec::new();
-        for (resource, spoken) in self.resources.iter().zip(&self.spoken) {
-            if !selector.matches(&resource.identity, expected.namespace.as_deref()) {
-                continue;
-            }
-            is_there = true;
+        for (resource, judged) in self.resources.iter().zip(&self.judged) {
             let tried = operation
                 .map(|operation| self.judge.judge(resource.object.clone(), Some(operation)));
-            let spoken = tried.as_ref().unwrap_or(spoken);
-            found.extend(spoken.iter().filter(|spoken| is_meant(expected, spoken)).cloned());
+            let judged = tried.as_ref().unwrap_or(judged);
+            if selects(resource) {
+                is_there = true;
+                found.extend(of_trigger(expected, patched, resource, judged));
+            }
+            found.extend(of_targets(expected, patched, selector, judged));
         }
         let wanted = expected.result().unwrap_or_default();
-        let best = found.iter().find(|spoken| spoken.response.status.as_str() == wanted);
+        let best = found.iter().find(|each| each.holds(wanted));
+        let best = best.or_else(|| found.iter().find(|each| each.says(wanted)));
         match best.or_else(|| found.first()) {
-            Some(Spoken { response, .. }) if response.status == Status::NotSupported => self
+            Some(said) if said.response.status == Status::NotSupported => self
                 .not_supported(expected)
-                .unwrap_or_else(|| Outcome::unsupported(&response.message)),
-            Some(Spoken { response, generated }) => {
-                let made = response.status == Status::Pass;
-                let differs = made.then(|| objects.difference(generated)).flatten();
-                Outcome {
-                    actual: Some(response.status.as_str().to_owned()),
-                    holds: response.status.as_str() == wanted && differs.is_none(),
-                    unsupported: None,
-                    reason: differs.unwrap_or_else(|| response.message.clone()),
-                }
-            }
+                .unwrap_or_else(|| Outcome::unsupported(&said.response.message)),
+            Some(said) => Outcome {
+                actual: Some(said.response.status.as_str().to_owned()),
+                holds: said.holds(wanted),
+                unsupported: None,
+                reason: match &said.difference {
+                    Some(difference) if said.says(wanted) => difference.clone(),
+                    _ => said.response.message.clone(),
+                },
+            },
+            None if !is_there && self.lacks_files => Outcome::unsupported(NO_RESOURCE_FILE),
             None if !is_there => Outcome::failed(NO_SUCH_RESOURCE),
             None => self.not_supported(expected).unwrap_or_else(|| {
                 Outcome::failed("the rule says nothing of this resource: it does not match")
@@ -351,7 +391,60 @@ impl Bench {
     }
 }
 
-fn is_meant(expected: &Expected, Spoken { response, .. }: &Spoken) -> bool {
+/// What a rule said, and how what it left differs from what is expected.
+struct Said {
+    response: RuleResponse,
+    difference: Option<String>,
+}
+
+impl Said {
+    fn says(&self, wanted: &str) -> bool {
+        self.response.status.as_str() == wanted
+    }
+
+    fn holds(&self, wanted: &str) -> bool {
+        self.says(wanted) && self.difference.is_none()
+    }
+}
+
+/// What the rules meant said of a resource.
+fn of_trigger<'a>(
+    expected: &'a Expected,
+    patched: &'a Patched,
+    resource: &'a Resource,
+    judged: &'a Judged,
+) -> impl Iterator<Item = Said> + 'a {
+    let meant = judged.responses.iter().filter(|response| is_meant(expected, response));
+    meant.map(|response| {
+        // Other rules judge what all mutate rules have left.
+        let by = if response.kind == RuleKind::Mutate { response.policy_index } else { usize::MAX };
+        let left = judged.after(by).unwrap_or(&resource.object);
+        Said { response: response.clone(), difference: patched.difference(left) }
+    })
+}
+
+/// What the rules meant said of existing objects: of those that are selected, or where the resource
+/// that gave occasion is, of all.
+fn of_targets<'a>(
+    expected: &'a Expected,
+    patched: &'a Patched,
+    selector: &'a Selector,
+    judged: &'a Judged,
+) -> impl Iterator<Item = Said> + 'a {
+    let meant = judged.targets.iter().filter(|each| is_meant(expected, &each.response));
+    meant.filter_map(|each| {
+        let Some(target) = &each.target else {
+            return Some(Said { response: each.response.clone(), difference: None });
+        };
+        if !selector.matches(&Identity::of(target), expected.namespace.as_deref()) {
+            return None;
+        }
+        let left = each.object.as_ref().unwrap_or(target);
+        Some(Said { response: each.response.clone(), difference: patched.difference(left) })
+    })
+}
+
+fn is_meant(expected: &Expected, response: &RuleResponse) -> bool {
     policy_matches(expected, &response.policy, response.policy_namespace.as_deref())
         && rule_matches(expected.rule.as_deref(), &response.rule)
 }
@@ -360,24 +453,30 @@ fn is_meant(expected: &Expected, Spoken { response, .. }: &Spoken) -> bool {
 fn load_resources(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Resource> {
     let mut seen = HashSet::new();
     let mut resources = Vec::new();
-    let mut keep = |mut object: Value| {
+    for mut object in load_objects(paths, tell) {
         scope::put_into_namespace(&mut object);
         let identity = Identity::of(&object);
         if seen.insert(identity.clone()) {
             resources.push(Resource { identity, object });
         }
-    };
+    }
+    resources
+}
+
+/// The objects of some files, as they are written.
+fn load_objects(paths: &[PathBuf], tell: &mut dyn FnMut(Failure)) -> Vec<Value> {
+    let mut objects = Vec::new();
     for path in paths {
         let found = files::find(std::slice::from_ref(path), files::is_manifest);
         for file in found.map_err(&mut *tell).unwrap_or_default() {
             let Ok(documents) = files::open(&file.path).map_err(&mut *tell) else { continue };
             for document in documents {
                 match document {
-                    Ok(document) => keep(document.value),
+                    Ok(document) => objects.push(document.value),
                     Err(error) => tell(error.into()),
                 }
             }
         }
     }
-    resources
+    objects
 }

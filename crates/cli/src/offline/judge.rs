@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Answer, Duplicate, Environment, Evaluation, Generated, Generation, Lookup, Operation, Policy,
-    PolicyException, PolicySet, Request, RuleResponse, UserInfo, default_object,
+    Answer, Duplicate, Environment, Evaluation, Lookup, Mutation, Operation, Policy,
+    PolicyException, PolicySet, Request, RuleResponse, TargetMutation, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
 
 use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::values::{ByRule, Values, namespace_labels};
 
 /// Most namespaces whose labels are remembered from the objects themselves.
@@ -25,8 +26,16 @@ pub struct Circumstances {
     pub exceptions: Vec<PolicyException>,
     /// Who asks; `None` where a match on users shall not be narrowed by them.
     pub user: Option<UserInfo>,
+    /// Objects that exist, for rules that change them; `None` where nothing is known of any.
+    pub existing: Option<Vec<Value>>,
     /// Whether objects get the API server's defaults first.
     pub defaults: Defaults,
+    /// Objects that policies may take as parameters.
+    pub parameters: Vec<Value>,
+    /// What lookups find.
+    pub answers: HashMap<Lookup, Answer>,
+    /// Answers to what policies look up.
+    pub stubs: Stubs,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -48,20 +57,34 @@ pub struct Judge {
     by_rule: ByRule,
     by_element: ByRule,
     user: Option<UserInfo>,
+    existing: Option<Vec<Value>>,
     defaults: Defaults,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    parameters: Value,
+    answers: HashMap<Lookup, Answer>,
+    stubs: Stubs,
     now: Timestamp,
-    /// Objects that rules may copy, as answers to their lookups.
-    sources: HashMap<Lookup, Answer>,
 }
 
-/// What one rule says of one object, and the objects it makes of it.
-#[derive(Debug, Clone)]
-pub struct Spoken {
-    /// What it says.
-    pub response: RuleResponse,
-    /// What it makes.
-    pub generated: Vec<Generated>,
+/// What came of one object.
+pub struct Judged {
+    /// What every rule that matches says, mutate rules first; each in the order of policies and
+    /// rules.
+    pub responses: Vec<RuleResponse>,
+    /// The object after each policy that changed it, by the policy's position.
+    pub patched: Vec<(usize, Value)>,
+    /// What rules did to existing objects.
+    pub targets: Vec<TargetMutation>,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// The object as a policy left it; `None` where neither it nor one before it changed anything.
+    pub fn after(&self, policy_index: usize) -> Option<&Value> {
+        let left = self.patched.iter().rfind(|(index, _)| *index <= policy_index);
+        left.map(|(_, object)| object)
+    }
 }
 
 // === impl Judge ===
@@ -70,13 +93,35 @@ impl Judge {
     /// A judge with policies and what stands in for a cluster; also names the policies that could
     /// not be taken in because another has their name.
     pub fn new(policies: Vec<Policy>, circumstances: Circumstances) -> (Self, Vec<Duplicate>) {
-        let Circumstances { values, exceptions, user, defaults, now } = circumstances;
+        let Circumstances {
+            values,
+            exceptions,
+            user,
+            existing,
+            defaults,
+            parameters,
+            answers,
+            stubs,
+            now,
+        } = circumstances;
+        let parameters = Value::Array(parameters);
         let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         let (by_rule, by_element) = values.by_rule();
         let namespaces = values.namespaces();
-        let sources = HashMap::new();
-        let judge =
-            Self { set, values, by_rule, by_element, user, defaults, namespaces, now, sources };
+        let judge = Self {
+            set,
+            values,
+            by_rule,
+            by_element,
+            user,
+            existing,
+            defaults,
+            namespaces,
+            parameters,
+            answers,
+            stubs,
+            now,
+        };
         (judge, duplicates)
     }
 
@@ -95,51 +140,81 @@ impl Judge {
         }
     }
 
-    /// Lets rules copy an object, as if it were in the cluster.
-    pub fn offer_source(&mut self, object: &Value) {
-        let text = |pointer: &str| {
-            object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let (api_version, kind) = (text("/apiVersion"), text("/kind"));
-        let namespace = Some(text("/metadata/namespace")).filter(|name| !name.is_empty());
-        let all = Lookup::Objects {
-            api_version: api_version.clone(),
-            kind: kind.clone(),
-            namespace: namespace.clone(),
-        };
-        let one = Lookup::Object { api_version, kind, namespace, name: text("/metadata/name") };
-        // Of two with one name the first counts.
-        if self.sources.contains_key(&one) {
-            return;
-        }
-        self.sources.insert(one, Ok(object.clone()));
-        let list = self.sources.entry(all).or_insert_with(|| Ok(Value::Array(Vec::new())));
-        if let Ok(Value::Array(items)) = list {
-            items.push(object.clone());
-        }
-    }
-
-    /// What every rule that matches says of an object, in the order of policies and rules, if the
-    /// operation (CREATE, unless values say otherwise) were tried on it.
-    pub fn judge(&self, mut object: Value, operation: Option<Operation>) -> Vec<Spoken> {
+    /// Mutates an object, then judges it, as if the operation (CREATE, unless values say otherwise)
+    /// were tried on it.
+    pub fn judge(&self, mut object: Value, operation: Option<Operation>) -> Judged {
         scope::put_into_namespace(&mut object);
         if self.defaults == Defaults::Filled {
             default_object(&mut object);
         }
-        let request = self.request(object);
+        let mut request = self.request(object);
+        let mut judged = Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
+        self.mutate(&mut request, operation, &mut judged);
+        judged.targets = self.by_policy(
+            &request,
+            operation,
+            Policy::mutates_existing,
+            |mutation: &TargetMutation| mutation.response.policy_index,
+            |request, environment| self.set.mutate_existing(request, environment),
+        );
+        judged.responses.extend(self.by_policy(
+            &request,
+            operation,
+            |_| true,
+            |response: &RuleResponse| response.policy_index,
+            |request, environment| self.set.evaluate(request, environment),
+        ));
+        judged
+    }
+
+    /// Lets each policy that mutates have the object as the policies before it left it.
+    fn mutate(&self, request: &mut Request, operation: Option<Operation>, judged: &mut Judged) {
         let resource = request.name.clone().unwrap_or_default();
-        // Values may differ by policy: each such policy is asked on its own, all others at once.
+        for (policy_index, policy) in self.policies().iter().enumerate() {
+            if !policy.mutates() {
+                continue;
+            }
+            let variables = self.values.variables(Some(policy.name()), &resource);
+            let work = |request: &Request, environment: &Environment| {
+                self.set.mutate_by(policy_index, request, environment)
+            };
+            let done = self.run(request, variables, operation, work);
+            let Mutation { responses, object } = done.unwrap_or_default();
+            judged.responses.extend(responses);
+            if let Some(object) = object {
+                judged.patched.push((policy_index, object.clone()));
+                request.object = Some(object);
+            }
+        }
+    }
+
+    /// Runs work for policies of a kind. Values may differ by policy: each policy with values of its
+    /// own is asked alone, all others at once.
+    fn by_policy<T>(
+        &self,
+        request: &Request,
+        operation: Option<Operation>,
+        wanted: fn(&Policy) -> bool,
+        policy_of: fn(&T) -> usize,
+        work: impl Fn(&Request, &Environment) -> Evaluation<Vec<T>>,
+    ) -> Vec<T> {
+        if !self.policies().iter().any(wanted) {
+            return Vec::new();
+        }
+        let resource = request.name.clone().unwrap_or_default();
         let special = self.values.policies_with_values_for(&resource);
-        let is_special = |spoken: &Spoken| special.contains(&&*spoken.response.policy);
+        let name_of = |each: &T| self.policies().get(policy_of(each)).map(Policy::name);
         let common = self.values.variables(None, &resource);
-        let mut all = self.evaluate(request.clone(), common, operation);
-        all.retain(|spoken| !is_special(spoken));
+        let mut all = self.run(request, common, operation, &work).unwrap_or_default();
+        all.retain(|each| name_of(each).is_none_or(|name| !special.contains(&name)));
         for policy in &special {
             let variables = self.values.variables(Some(policy), &resource);
-            let own = self.evaluate(request.clone(), variables, operation);
-            all.extend(own.into_iter().filter(|spoken| &*spoken.response.policy == *policy));
+            let own = self.run(request, variables, operation, &work).unwrap_or_default();
+            all.extend(own.into_iter().filter(|each| name_of(each) == Some(policy)));
         }
-        all.sort_by_key(|spoken| spoken.response.policy_index);
+        if !special.is_empty() {
+            all.sort_by_key(policy_of);
+        }
         all
     }
 
@@ -152,56 +227,49 @@ impl Judge {
         request
     }
 
-    fn evaluate(
+    /// Runs work until it has the answers that it needs; `None` if it never has.
+    fn run<T>(
         &self,
-        mut request: Request,
+        request: &Request,
         mut variables: Map<String, Value>,
         operation: Option<Operation>,
-    ) -> Vec<Spoken> {
+        work: impl Fn(&Request, &Environment) -> Evaluation<T>,
+    ) -> Option<T> {
         // Taken out, because it becomes the request's own: an old object, for one, is judged as if
         // it were created, whatever happens to the new one.
         let given = variables.remove("request.operation");
         let given = given.as_ref().and_then(Value::as_str).and_then(Operation::from_word);
+        let mut request = request.clone();
         set_operation(&mut request, operation.or(given));
         let mut environment = Environment::at(self.now);
         environment.variables = variables;
         environment.rule_variables.clone_from(&self.by_rule);
         environment.foreach_variables.clone_from(&self.by_element);
-        environment.offline = true;
-        let judged =
-            finish(&mut environment, |environment| self.set.evaluate(&request, environment));
-        environment.answers.clone_from(&self.sources);
-        let Generation { responses, mut objects } =
-            finish(&mut environment, |environment| self.set.generate(&request, environment));
-        let judged = judged.into_iter().map(|response| Spoken { response, generated: Vec::new() });
-        let made = responses.into_iter().map(|response| {
-            let (generated, others) = std::mem::take(&mut objects).into_iter().partition(|made| {
-                made.policy_index == response.policy_index && made.rule == response.rule
-            });
-            objects = others;
-            Spoken { response, generated }
-        });
-        judged.chain(made).collect()
-    }
-}
-
-/// Evaluates until nothing is missing any more: what is asked for is not there.
-fn finish<T: Default>(
-    environment: &mut Environment,
-    evaluate: impl Fn(&Environment) -> Evaluation<T>,
-) -> T {
-    for _ in 0..MAX_ROUNDS {
-        match evaluate(environment) {
-            Evaluation::Done(done) => return done,
-            Evaluation::Needs(lookups) => {
-                for lookup in lookups {
-                    let answer = Err("there is no cluster to ask".to_owned());
-                    environment.answers.insert(lookup, answer);
+        environment.offline = self.existing.is_none() && self.stubs.are_none();
+        environment.answers.clone_from(&self.answers);
+        environment.parameters = Some(self.parameters.clone());
+        for _ in 0..MAX_ROUNDS {
+            match work(&request, &environment) {
+                Evaluation::Done(done) => return Some(done),
+                Evaluation::Needs(lookups) => {
+                    for lookup in lookups {
+                        let answer = self.answer(&lookup);
+                        environment.answers.insert(lookup, answer);
+                    }
                 }
             }
         }
+        None
     }
-    T::default()
+
+    fn answer(&self, lookup: &Lookup) -> Result<Value, String> {
+        match (&self.existing, lookup) {
+            (Some(existing), Lookup::Objects { .. }) => {
+                Ok(existing.iter().filter(|object| lookup.selects(object)).cloned().collect())
+            }
+            _ => self.stubs.answer(lookup),
+        }
+    }
 }
 
 /// Makes a CREATE into another operation on the same object.

@@ -3,7 +3,6 @@
 use proofstream_model::Subject;
 use proofstream_policy::{Mode, RuleResponse, Status};
 use serde::Serialize;
-use serde_json::Value;
 
 /// What one rule says of one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,19 +19,6 @@ pub struct RuleResult {
     pub message: String,
     /// What a failure does at admission: `enforce` or `audit`.
     pub mode: Mode,
-}
-
-/// An object that a rule makes of another.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Made {
-    /// The policy; a namespaced one is `NAMESPACE/NAME`.
-    pub policy: String,
-    /// The rule.
-    pub rule: String,
-    /// The object that started it.
-    pub resource: Subject,
-    /// What is made.
-    pub object: Value,
 }
 
 /// The words of a result.
@@ -89,18 +75,6 @@ impl From<RuleResponse> for RuleResult {
             result: response.status.into(),
             message: response.message,
             mode: response.mode,
-        }
-    }
-}
-
-impl Made {
-    /// What the rule of a result makes.
-    pub fn new(result: &RuleResult, object: Value) -> Self {
-        Self {
-            policy: result.policy.clone(),
-            rule: result.rule.clone(),
-            resource: result.resource.clone(),
-            object,
         }
     }
 }

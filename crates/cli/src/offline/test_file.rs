@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::offline::files;
+use crate::offline::stubs::{CallResponse, GlobalEntry};
 use crate::offline::values::Values;
 
 /// One test: policies, resources, and what is expected of them.
@@ -34,15 +35,23 @@ pub struct TestFile {
     pub exceptions: Vec<String>,
     /// What is expected.
     pub results: Vec<Expected>,
-    target_resources: Vec<String>,
-    param_resources: Vec<String>,
-    context: Option<String>,
-    cluster_resources: Vec<String>,
-    api_call_responses: Vec<Value>,
-    global_context_entries: Vec<Value>,
+    /// Files and folders of existing objects that rules may change.
+    pub target_resources: Vec<String>,
+    /// A file of what CEL policies' lookups find.
+    pub context: Option<String>,
+    /// Files of objects that policies take as parameters.
+    pub param_resources: Vec<String>,
+    /// Files with objects of the cluster.
+    pub cluster_resources: Vec<String>,
+    /// Answers to calls.
+    pub api_call_responses: Vec<CallResponse>,
+    /// Data of global context entries.
+    pub global_context_entries: Vec<GlobalEntry>,
     #[serde(rename = "jsonPayload")]
     json_payload: Option<String>,
     json_payloads: Vec<String>,
+    http_payloads: Vec<String>,
+    envoy_payloads: Vec<String>,
     checks: Vec<Value>,
 }
 
@@ -77,17 +86,16 @@ pub struct Expected {
     /// The operation that is tried.
     pub operation: Option<String>,
     patched_resource: Option<String>,
-    patched_resources: Option<Value>,
-    /// The file with what is generated.
-    pub generated_resource: Option<String>,
-    /// Files with what is generated, where there are several.
-    pub generated_resources: Vec<String>,
-    /// The file with what is copied.
-    pub clone_source_resource: Option<String>,
+    patched_resources: Option<OneOrMany>,
+    generated_resource: Option<String>,
+    generated_resources: Option<Value>,
+    clone_source_resource: Option<String>,
+    /// Whether the policy is a ValidatingPolicy.
+    pub is_validating_policy: Option<bool>,
+    /// Whether the policy is a NamespacedValidatingPolicy.
+    pub is_namespaced_validating_policy: Option<bool>,
     is_validating_admission_policy: Option<bool>,
     is_mutating_admission_policy: Option<bool>,
-    is_validating_policy: Option<bool>,
-    is_namespaced_validating_policy: Option<bool>,
     is_mutating_policy: Option<bool>,
     is_namespaced_mutating_policy: Option<bool>,
     is_image_validating_policy: Option<bool>,
@@ -96,6 +104,14 @@ pub struct Expected {
     is_namespaced_generating_policy: Option<bool>,
     is_deleting_policy: Option<bool>,
     is_namespaced_deleting_policy: Option<bool>,
+}
+
+/// One path, or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
 }
 
 /// One entry of `resourceSpecs`.
@@ -157,6 +173,12 @@ impl TestFile {
                 return Err(Failure::input(message).help("name the policy that is tested"));
             }
         }
+        for (index, call) in self.api_call_responses.iter().enumerate() {
+            if let Some(fault) = call.fault() {
+                let place = format!("{file}:{line}: apiCallResponses[{index}]");
+                return Err(Failure::input(format!("{place}: {fault}")));
+            }
+        }
         Ok(self)
     }
 
@@ -168,13 +190,9 @@ impl TestFile {
     /// What the whole test uses that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
         let used = [
-            (self.context.is_some(), "context (CEL)"),
-            (!self.cluster_resources.is_empty(), "clusterResources"),
-            (!self.param_resources.is_empty(), "paramResources"),
-            (!self.target_resources.is_empty(), "targetResources"),
-            (!self.api_call_responses.is_empty(), "apiCallResponses"),
-            (!self.global_context_entries.is_empty(), "globalContextEntries"),
             (self.json_payload.is_some() || !self.json_payloads.is_empty(), "jsonPayload"),
+            (!self.http_payloads.is_empty(), "httpPayloads"),
+            (!self.envoy_payloads.is_empty(), "envoyPayloads"),
             (!self.checks.is_empty(), "checks"),
         ];
         used.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what)
@@ -194,13 +212,27 @@ impl Expected {
         self.result.as_deref().or(self.status.as_deref())
     }
 
+    /// Files that hold the objects as rules are expected to leave them; none where that is not asked.
+    pub fn patched(&self) -> Vec<String> {
+        let newer = match &self.patched_resources {
+            Some(OneOrMany::Many(paths)) => paths.clone(),
+            Some(OneOrMany::One(path)) => vec![path.clone()],
+            None => Vec::new(),
+        };
+        let all = newer.into_iter().chain(self.patched_resource.clone());
+        all.filter(|path| !path.is_empty()).collect()
+    }
+
+    /// Whether the entry names no resource, and so is about all of them.
+    pub fn is_about_all(&self) -> bool {
+        self.resources.is_empty() && self.resource.is_none() && self.resource_specs.is_empty()
+    }
+
     /// What this expectation needs that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
         let flags = [
             self.is_validating_admission_policy,
             self.is_mutating_admission_policy,
-            self.is_validating_policy,
-            self.is_namespaced_validating_policy,
             self.is_mutating_policy,
             self.is_namespaced_mutating_policy,
             self.is_image_validating_policy,
@@ -213,7 +245,8 @@ impl Expected {
         let cel = flags.contains(&Some(true));
         let used = [
             (cel, "CEL policy kinds"),
-            (self.patched_resource.is_some() || self.patched_resources.is_some(), "mutate"),
+            (self.generated_resource.is_some() || self.generated_resources.is_some(), "generate"),
+            (self.clone_source_resource.is_some(), "generate"),
         ];
         used.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what)
     }

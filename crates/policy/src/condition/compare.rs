@@ -8,8 +8,8 @@ use super::{Operator, Order};
 use crate::duration::Duration;
 use crate::jmespath::same;
 use crate::pattern::{Range, TextPattern};
-use crate::quantity::Quantity;
 use crate::wildcard::glob;
+use proofstream_cel::Quantity;
 
 /// Whether the operator holds between key and value. A key of null fits no operator.
 pub(super) fn holds(operator: Operator, key: &Value, value: &Value) -> bool {

@@ -218,7 +218,9 @@ impl Maker<'_> {
         let lookup = Lookup::Objects {
             api_version: kind.api_version.clone(),
             kind: kind.kind.clone(),
-            namespace: source.map(str::to_owned),
+            namespace: source.unwrap_or_default().to_owned(),
+            name: String::new(),
+            selector: None,
         };
         let found = scope.judgement().answer(lookup).map_err(|failure| match failure {
             Failure::Pending => Failure::Pending,

@@ -1,10 +1,13 @@
-//! Validate rules: deny conditions, patterns, loops.
+//! Validate rules: deny conditions, patterns, loops, assertion trees, Pod Security Standards.
+
+mod assert;
+mod pod_security;
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::Said;
+use super::{RuleAt, Said, expressions};
 use crate::jmespath::{Data, Failure};
 use crate::pattern::{Pattern, Verdict};
 use crate::policy::{Assertion, ForEach, PatternSource, Validation};
@@ -17,6 +20,7 @@ const MAX_ELEMENTS: usize = 100_000;
 
 /// What surrounds an assertion.
 struct Ground<'s> {
+    at: &'s RuleAt<'s>,
     rule: &'s str,
     validation: &'s Validation,
     scope: &'s Scope<'s>,
@@ -27,11 +31,12 @@ struct Ground<'s> {
 
 /// What a validate rule says; `None` where it has nothing to say (a pattern on a deletion).
 pub(super) fn judge<'s>(
-    rule: &'s str,
+    at: &'s RuleAt<'s>,
     validation: &'s Validation,
     scope: &'s Scope<'s>,
 ) -> Option<Said> {
-    let ground = Ground { rule, validation, scope, element: None, nesting: 0 };
+    let rule = &at.rule.name;
+    let ground = Ground { at, rule, validation, scope, element: None, nesting: 0 };
     ground.judge(&validation.assertion)
 }
 
@@ -50,6 +55,9 @@ impl Ground<'_> {
                 self.on_object(|value| self.any_pattern(sources, value))
             }
             Assertion::ForEach(loops) => Some(self.for_each(loops)),
+            Assertion::Cel(own) => Some(expressions::judge(self.rule, own, self.scope)),
+            Assertion::Assert(tree) => assert::judge(self, tree),
+            Assertion::PodSecurity(standard) => pod_security::judge(self, standard),
         }
     }
 
@@ -76,11 +84,7 @@ impl Ground<'_> {
             ),
             Ok(Verdict::Fail { path, reason }) => {
                 let detail = format!("failed at {path}: {reason}");
-                Said {
-                    status: Status::Fail,
-                    message: self.pattern_message(&detail),
-                    path: Some(path),
-                }
+                Said { path: Some(path), ..Said::new(Status::Fail, self.pattern_message(&detail)) }
             }
         }
     }
@@ -125,7 +129,7 @@ impl Ground<'_> {
         if failed.is_empty() {
             return Said::new(Status::Skip, skipped.join("; "));
         }
-        Said { status: Status::Fail, message: self.pattern_message(&failed.join("; ")), path }
+        Said { path, ..Said::new(Status::Fail, self.pattern_message(&failed.join("; "))) }
     }
 
     fn for_each(&self, loops: &[ForEach]) -> Said {
@@ -200,6 +204,7 @@ impl Ground<'_> {
         }
         let value: Option<Cow<'_, Value>> = scoped.then_some(value);
         let ground = Ground {
+            at: self.at,
             rule: self.rule,
             validation: self.validation,
             scope: &scope,

@@ -43,6 +43,8 @@ pub(crate) enum Ast {
     Object(Vec<(String, Ast)>),
     /// `name(arguments)`
     Call(&'static Function, Vec<Ast>),
+    /// `$name`, where the language has it
+    Variable(Box<str>),
     /// `&expression`
     Reference(Box<Ast>),
 }

@@ -1,5 +1,6 @@
 //! The table of functions: name, what each argument may be, what is run.
 
+mod certificate;
 mod encoding;
 mod field;
 mod lists;
@@ -9,6 +10,7 @@ mod text;
 mod time;
 
 use super::{Data, Failure, Interpreter};
+pub(crate) use encoding::hexadecimal;
 
 /// What is run: arguments are already of the types that the table asks for.
 type Run = for<'a> fn(&Interpreter, Vec<Data<'a>>) -> Result<Data<'a>, Failure>;
@@ -121,13 +123,14 @@ impl Function {
     }
 }
 
-fn tables() -> [&'static [Function]; 7] {
+fn tables() -> [&'static [Function]; 8] {
     [
         lists::TABLE,
         text::TABLE,
         numbers::TABLE,
         time::TABLE,
         encoding::TABLE,
+        certificate::TABLE,
         field::TABLE,
         random::TABLE,
     ]

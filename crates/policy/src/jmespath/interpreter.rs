@@ -70,7 +70,7 @@ impl Interpreter {
             }
             Ast::Or(left, right) => {
                 let left = self.forgiving(left, node)?;
-                if left.is_false() { self.evaluate(right, node) } else { Ok(left) }
+                if left.is_false() { self.forgiving(right, node) } else { Ok(left) }
             }
             Ast::And(left, right) => {
                 let left = self.forgiving(left, node)?;
@@ -85,6 +85,7 @@ impl Interpreter {
                 compare(*comparator, &left, &right)
             }
             Ast::Reference(inner) => Ok(Data::Reference(inner)),
+            Ast::Variable(name) => Err(Failure::invalid(format!("unknown name `${name}`"))),
             _ => self.evaluate_compound(ast, node),
         }
     }

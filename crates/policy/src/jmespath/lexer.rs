@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
-use super::SyntaxError;
+use super::{SyntaxError, Variables};
 
 /// A token of the grammar.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     Name(String),
     QuotedName(String),
+    Variable(String),
     Literal(Value),
     Number(i64),
     Dot,
@@ -39,8 +40,8 @@ pub(super) enum Token {
 }
 
 /// Reads all tokens, each with its offset; the last is `End`.
-pub(super) fn tokens(text: &str) -> Result<Vec<(Token, usize)>, SyntaxError> {
-    let mut lexer = Lexer { text, position: 0 };
+pub(super) fn tokens(text: &str, variables: Variables) -> Result<Vec<(Token, usize)>, SyntaxError> {
+    let mut lexer = Lexer { text, position: 0, variables };
     let mut tokens = Vec::new();
     loop {
         lexer.skip_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
@@ -65,6 +66,7 @@ pub(super) fn error(text: &str, offset: usize, message: impl Into<String>) -> Sy
 struct Lexer<'t> {
     text: &'t str,
     position: usize,
+    variables: Variables,
 }
 
 impl Lexer<'_> {
@@ -103,6 +105,13 @@ impl Lexer<'_> {
         }
         self.position += first.len_utf8();
         let token = match first {
+            '$' if self.variables == Variables::Known => {
+                let name = self.skip_while(|c| c.is_ascii_alphanumeric() || c == '_').to_owned();
+                if name.is_empty() {
+                    return Err(error(self.text, start, "`$` needs a name"));
+                }
+                Token::Variable(name)
+            }
             '.' => Token::Dot,
             '*' => Token::Star,
             ']' => Token::RightBracket,

@@ -2,13 +2,14 @@
 
 use super::ast::{Ast, Comparator};
 use super::lexer::{Token, error, tokens};
-use super::{MAX_DEPTH, MAX_EXPRESSION, SyntaxError, functions};
+use super::{MAX_DEPTH, MAX_EXPRESSION, SyntaxError, Variables, functions};
 
-pub(super) fn parse(text: &str) -> Result<Ast, SyntaxError> {
+pub(super) fn parse(text: &str, variables: Variables) -> Result<Ast, SyntaxError> {
     if text.len() > MAX_EXPRESSION {
         return Err(error(text, 0, format!("expression is longer than {MAX_EXPRESSION} bytes")));
     }
-    let mut parser = Parser { text, tokens: tokens(text)?, position: 0, depth: 0, links: 0 };
+    let mut parser =
+        Parser { text, tokens: tokens(text, variables)?, position: 0, depth: 0, links: 0 };
     if *parser.peek() == Token::End {
         return Err(error(text, 0, "expression is empty"));
     }
@@ -55,6 +56,7 @@ fn describe(token: &Token) -> String {
     match token {
         Token::End => "end".to_owned(),
         Token::Name(name) | Token::QuotedName(name) => format!("name `{name}`"),
+        Token::Variable(name) => format!("name `${name}`"),
         Token::Literal(value) => format!("literal `{value}`"),
         Token::Number(number) => format!("number `{number}`"),
         other => format!("`{}`", sign(other)),
@@ -88,7 +90,7 @@ fn sign(token: &Token) -> &'static str {
         Token::LessOrEqual => "<=",
         Token::Greater => ">",
         Token::GreaterOrEqual => ">=",
-        Token::Name(_) | Token::QuotedName(_) => "name",
+        Token::Name(_) | Token::QuotedName(_) | Token::Variable(_) => "name",
         Token::Literal(_) => "literal",
         Token::Number(_) => "number",
         Token::End => "end",
@@ -153,6 +155,7 @@ impl Parser<'_> {
             Token::Current => Ok(Ast::Current),
             Token::Literal(value) => Ok(Ast::Literal(value)),
             Token::Name(name) => Ok(Ast::Field(name.into())),
+            Token::Variable(name) => Ok(Ast::Variable(name.into())),
             Token::QuotedName(name) => {
                 if *self.peek() == Token::LeftParenthesis {
                     return Err(self.fail("a function's name is not quoted"));

@@ -70,12 +70,13 @@ fn the_language_is_evaluated() {
 #[test]
 fn a_missing_key_fails_alone_and_is_nothing_inside() {
     let value = json!({"a": {}, "list": [{"k": 1}, {}]});
-    for expression in ["missing", "a.b", "a.b.c", "list[0].missing", "missing[0]", "a.b || a.c"] {
+    for expression in ["missing", "a.b", "a.b.c", "list[0].missing", "missing[0]"] {
         let failure = search(expression, &value).unwrap_err();
         assert!(failure.starts_with("unknown key"), "{expression}: {failure}");
     }
     for (expression, expected) in [
         ("a.b || 'x'", json!("x")),
+        ("a.b || a.c", json!(null)),
         ("a.b && 'x'", json!(null)),
         ("!(a.b)", json!(true)),
         // `!` binds tighter than `.`, in the field too.
@@ -181,6 +182,176 @@ fn functions_do_what_they_say() {
             continue;
         }
         assert_eq!(found, Ok(expected), "{expression}");
+    }
+}
+
+#[test]
+fn edges_of_functions_are_those_of_the_field() {
+    let value = json!({"list": ["a", "b"], "o": {"k": null}, "numbers": [1, 2, 3]});
+    for (expression, expected) in [
+        // Amounts, durations and numbers, and what comes of them.
+        ("add('100m', '1')", json!("1100m")),
+        ("add(`1.5`, `1.5`)", json!(3)),
+        ("subtract('1h', '90m')", json!("-30m0s")),
+        ("multiply(`2`, '1h30m')", json!("3h0m0s")),
+        ("multiply('1h', `0.5`)", json!("30m0s")),
+        ("divide('1h', '30s')", json!(120)),
+        ("divide('4Gi', `2`)", json!("2Gi")),
+        ("modulo('10', '3')", json!("1")),
+        ("modulo('1h', '25s')", json!("0s")),
+        ("modulo(`-7`, `4`)", json!(-3)),
+        ("sum(numbers)", json!(6)),
+        ("sum(['1h', '30s'])", json!("1h0m30s")),
+        ("round(`2.5`, `0`)", json!(3)),
+        // Texts.
+        ("truncate('hello', `-1`)", json!("")),
+        ("truncate('héllo', `2`)", json!("hé")),
+        ("truncate('hi', `9`)", json!("hi")),
+        ("replace('aaa', 'a', 'b', `-1`)", json!("bbb")),
+        ("replace('aaa', 'a', 'b', `0`)", json!("aaa")),
+        ("split('abc', '')", json!(["a", "b", "c"])),
+        ("split('a', ',')", json!(["a"])),
+        ("trim_prefix('abc', 'x')", json!("abc")),
+        ("compare('b', 'a')", json!(1)),
+        ("compare('a', 'a')", json!(0)),
+        ("pattern_match('1*', `123`)", json!(true)),
+        ("pattern_match('???', 'ab')", json!(false)),
+        ("regex_match('^1', `12`)", json!(true)),
+        ("regex_replace_all('([0-9])', 'a1b2', '<$1>')", json!("a<1>b<2>")),
+        ("regex_replace_all('a', `1`, 'b')", json!("1")),
+        ("to_boolean('FALSE')", json!(false)),
+        ("path_canonicalize('a//b/../c')", json!("a/c")),
+        ("path_canonicalize('')", json!(".")),
+        ("path_canonicalize('/../..')", json!("/")),
+        // Collections.
+        ("lookup(list, `9`)", json!(null)),
+        ("lookup(list, `-1`)", json!(null)),
+        ("lookup(o, 'k')", json!(null)),
+        ("items(list, 'i', 'v')", json!([{"i": 0, "v": "a"}, {"i": 1, "v": "b"}])),
+        ("object_from_lists(list, `[1]`)", json!({"a": 1, "b": null})),
+        ("object_from_lists(`[1, true]`, list)", json!({"1": "a", "true": "b"})),
+        ("label_match(`{}`, `{\"a\": \"1\"}`)", json!(true)),
+        ("label_match(`{\"a\": \"2\"}`, `{\"a\": \"1\"}`)", json!(false)),
+        // Versions.
+        ("semver_compare('1.2.3', '1.2.x')", json!(true)),
+        ("semver_compare('1.3.0', '!1.2.x')", json!(true)),
+        ("semver_compare('1.2.3', '>1.2.3')", json!(false)),
+        ("semver_compare('1.2.3-rc1', '<1.2.3')", json!(true)),
+        ("semver_compare('2.0.0', '1.0.0 || 2.0.0')", json!(true)),
+        ("semver_compare('1.0.0', '>=1.0.0 !=1.5.0 <2.0.0')", json!(true)),
+        // Images.
+        ("image_normalize('ghcr.io/a/b:1@sha256:ab')", json!("ghcr.io/a/b@sha256:ab")),
+        ("image_normalize('a/b')", json!("docker.io/a/b:latest")),
+        // Moments.
+        ("time_parse('1', '1702691171')", json!("2023-12-16T01:46:11Z")),
+        ("time_parse('2006-01-02', '2023-12-16')", json!("2023-12-16T00:00:00Z")),
+        (
+            "time_parse('Mon, 02 Jan 2006 15:04:05 MST', 'Sat, 16 Dec 2023 01:02:03 UTC')",
+            json!("2023-12-16T01:02:03Z"),
+        ),
+        ("time_parse('01/02/06 03:04PM', '12/16/23 01:30PM')", json!("2023-12-16T13:30:00Z")),
+        ("time_since('', '2024-03-01T13:00:00Z', '2024-03-01T12:59:59.5Z')", json!("-500ms")),
+        ("time_diff('2024-03-01T12:00:00+02:00', '2024-03-01T12:00:00Z')", json!("2h0m0s")),
+        ("time_after('2024-03-01T12:00:00Z', '2024-03-01T12:00:00Z')", json!(false)),
+        (
+            "time_between('2024-03-01T12:00:00Z', '2024-03-01T12:00:00Z', '2024-03-02T00:00:00Z')",
+            json!(false),
+        ),
+        ("time_add('2024-02-29T23:30:00Z', '-1h')", json!("2024-02-29T22:30:00Z")),
+        ("time_truncate('2024-03-01T12:34:56.5Z', '1m')", json!("2024-03-01T12:34:00Z")),
+        ("time_to_cron('2024-03-03T00:05:00+02:00')", json!("5 0 3 3 0")),
+        ("time_utc('2024-03-01T00:30:00+01:00')", json!("2024-02-29T23:30:00Z")),
+        ("length(random('[0-9]{3}-[a-c]{2}'))", json!(6)),
+        ("regex_match('^[0-9]{3}-[a-c]{2}$', random('[0-9]{3}-[a-c]{2}'))", json!(true)),
+        ("parse_json('null')", json!(null)),
+        ("parse_yaml('[1, \"2\"]')", json!([1, "2"])),
+    ] {
+        assert_eq!(search(expression, &value), Ok(expected), "{expression}");
+    }
+    for expression in [
+        "add('1Gi', `1`)",
+        "add('x', '1')",
+        "add(list, `1`)",
+        "sum(`[]`)",
+        "multiply('1Gi', '1Gi')",
+        "divide(`1`, `0`)",
+        "divide('1Gi', '0')",
+        "divide(`1`, '1Gi')",
+        "modulo(`1.5`, `1`)",
+        "modulo('1500m', '1')",
+        "modulo('1h', '0s')",
+        "round(`1`, `-1`)",
+        "round(`1`, `1.5`)",
+        "base64_decode('%')",
+        "to_boolean('yes')",
+        "to_upper(`1`)",
+        "regex_match('(', 'a')",
+        "regex_match('(?=a)', 'a')",
+        "semver_compare('1.2.3', 'x')",
+        "semver_compare('1.2', '1.2.3')",
+        "parse_json('{')",
+        "parse_yaml('a: [')",
+        "lookup(list, 'a')",
+        "lookup(o, `1`)",
+        "lookup(list, `0.5`)",
+        "object_from_lists(`[[1]]`, list)",
+        "image_normalize('a b')",
+        "time_add('2024-03-01', '1h')",
+        "time_add('2024-03-01T12:00:00Z', '1d')",
+        "time_parse('2006-01-02', '2024-13-01')",
+        "time_parse('1', 'x')",
+        "random('a+')",
+        "random('[b-a]')",
+        "x509_decode('none')",
+        "is_external_url('http://a')",
+        "label_match(`[]`, `{}`)",
+    ] {
+        assert!(search(expression, &value).is_err(), "{expression}");
+    }
+}
+
+#[test]
+fn certificates_and_requests_are_decoded() {
+    let value = json!({
+        "certificate": include_str!("tests/certificate.pem"),
+        "request": include_str!("tests/request.pem"),
+        "elliptic": include_str!("tests/elliptic.pem"),
+        "key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    });
+    for (expression, expected) in [
+        ("x509_decode(certificate).Subject.CommonName", json!("shop.example")),
+        ("x509_decode(certificate).Issuer.Organization", json!(["Acme"])),
+        ("x509_decode(certificate).Subject.Country", json!(["DE"])),
+        ("x509_decode(certificate).Subject.Locality", json!(null)),
+        ("x509_decode(certificate).SerialNumber", json!(4660)),
+        ("x509_decode(certificate).NotBefore", json!("2026-11-24T16:53:45Z")),
+        ("x509_decode(certificate).NotAfter", json!("2126-10-31T16:53:45Z")),
+        ("x509_decode(certificate).DNSNames", json!(["shop.example", "*.shop.example"])),
+        ("x509_decode(certificate).IPAddresses", json!(["10.0.0.1"])),
+        ("x509_decode(certificate).EmailAddresses", json!(["ops@shop.example"])),
+        ("x509_decode(certificate).KeyUsage", json!(5)),
+        ("x509_decode(certificate).ExtKeyUsage", json!([1])),
+        ("x509_decode(certificate).Version", json!(3)),
+        ("x509_decode(certificate).PublicKey.E", json!(65537)),
+        ("length(x509_decode(certificate).PublicKey.N) > `600`", json!(true)),
+        ("x509_decode(certificate).SignatureAlgorithm", json!(4)),
+        ("x509_decode(base64_decode(base64_encode(certificate))).IsCA", json!(true)),
+        ("x509_decode(request).Subject.CommonName", json!("csr.example")),
+        ("x509_decode(request).DNSNames", json!(["csr.example"])),
+        ("x509_decode(request).Version", json!(0)),
+    ] {
+        assert_eq!(search(expression, &value), Ok(expected), "{expression}");
+    }
+    for (expression, said) in [
+        ("x509_decode(elliptic)", "RSA"),
+        ("x509_decode(key)", "PRIVATE KEY"),
+        (
+            "x509_decode('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')",
+            "not a certificate",
+        ),
+    ] {
+        let failure = search(expression, &value).unwrap_err();
+        assert!(failure.contains(said), "{expression}: {failure}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 /// The meaning of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     /// `key`: must match.
     None,
     /// `(key)`: a condition; where it does not hold, the element or the rule is skipped.
@@ -27,7 +27,7 @@ impl Anchor {
 }
 
 /// The anchor of a key as written, and the key without it.
-pub(super) fn split(written: &str) -> (Anchor, &str) {
+pub(crate) fn split(written: &str) -> (Anchor, &str) {
     let Some(body) = written.trim().strip_suffix(')') else { return (Anchor::None, written) };
     let Some((sign, key)) = body.split_once('(') else { return (Anchor::None, written) };
     let anchor = match sign {

@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use serde_json::{Number, Value};
 
 use crate::duration::Duration;
-use crate::quantity::Quantity;
 use crate::wildcard::Wildcard;
+use proofstream_cel::Quantity;
 
 /// A pattern for one value.
 #[derive(Debug, Clone)]

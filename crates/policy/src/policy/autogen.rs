@@ -21,7 +21,7 @@ const MAX_NAME: usize = 63;
 
 /// Where the pod's template stands in a kind of controller.
 #[derive(Clone, Copy)]
-struct Template {
+pub(super) struct Template {
     prefix: &'static str,
     /// From the controller's root, keys down to the template.
     keys: &'static [&'static str],
@@ -29,13 +29,25 @@ struct Template {
     path: &'static str,
 }
 
-const WORKLOAD: Template =
+pub(super) const WORKLOAD: Template =
     Template { prefix: "autogen-", keys: &["spec", "template"], path: "spec.template" };
-const CRON_JOB: Template = Template {
+pub(super) const CRON_JOB: Template = Template {
     prefix: "autogen-cronjob-",
     keys: &["spec", "jobTemplate", "spec", "template"],
     path: "spec.jobTemplate.spec.template",
 };
+
+impl Template {
+    /// What names of derived rules begin with.
+    pub(super) fn prefix(self) -> &'static str {
+        self.prefix
+    }
+
+    /// Whether the pod's template is within a job's.
+    pub(super) fn is_of_cron_jobs(self) -> bool {
+        self.keys.len() > WORKLOAD.keys.len()
+    }
+}
 
 /// The controllers for which a policy's rules are derived; none where a rule rules it out.
 pub(super) fn controllers(spec: &Value, annotation: Option<&String>) -> Vec<String> {
@@ -58,15 +70,8 @@ pub(super) fn controllers(spec: &Value, annotation: Option<&String>) -> Vec<Stri
 
 /// Whether a rule lets the policy's rules be derived at all.
 fn allows(rule: &Value) -> bool {
-    let patches = |mutate: &Value| mutate.get("patchesJson6902").is_some_and(|p| !p.is_null());
-    if rule.get("generate").is_some() {
+    if rule.get("generate").is_some() || rule.get("mutate").is_some_and(has_operations) {
         return false;
-    }
-    if let Some(mutate) = rule.get("mutate") {
-        let loops = mutate.get("foreach").and_then(Value::as_array);
-        if patches(mutate) || loops.into_iter().flatten().any(patches) {
-            return false;
-        }
     }
     ["match", "exclude"].into_iter().all(|side| {
         filters(rule, side).iter().all(|filter| {
@@ -83,6 +88,13 @@ fn allows(rule: &Value) -> bool {
             !narrowed && !mixed
         })
     })
+}
+
+/// Whether a mutation patches by paths, which are those of a pod.
+fn has_operations(mutate: &Value) -> bool {
+    let loops = mutate.get("foreach").and_then(Value::as_array);
+    mutate.get("patchesJson6902").is_some_and(|patches| !patches.is_null())
+        || loops.into_iter().flatten().any(has_operations)
 }
 
 /// The `resources` of each filter of a rule's side.
@@ -134,11 +146,14 @@ pub(super) fn derive(rule: &Value, controllers: &[String]) -> Vec<Value> {
 fn derive_for(rule: &Value, template: Template, kinds: &Value) -> Option<Value> {
     let mut made = rule.clone();
     let name = made.get("name")?.as_str()?;
-    if name.starts_with("autogen-") {
+    // Targets are objects of their own: they stay what they are whoever asks.
+    let has_targets = rule.pointer("/mutate/targets/0").is_some();
+    if name.starts_with("autogen-") || has_targets {
         return None;
     }
     let name: String = format!("{}{name}", template.prefix).chars().take(MAX_NAME).collect();
-    rewrite(&mut made, template);
+    let in_cel = made.pointer("/validate/cel").is_some_and(|cel| !cel.is_null());
+    rewrite(&mut made, template, if in_cel { "" } else { "request." }, &[".namespace"]);
     let members = made.as_object_mut()?;
     members.insert("name".to_owned(), Value::String(name));
     for side in ["match", "exclude"] {
@@ -151,13 +166,30 @@ fn derive_for(rule: &Value, template: Template, kinds: &Value) -> Option<Value> 
         if let Some(pattern) = validate.get_mut("pattern") {
             wrap(pattern, template.keys);
         }
+        for side in ["object", "oldObject"] {
+            if let Some(object) = validate.get_mut("assert").and_then(|tree| tree.get_mut(side)) {
+                wrap(object, template.keys);
+            }
+        }
         for pattern in
             validate.get_mut("anyPattern").and_then(Value::as_array_mut).into_iter().flatten()
         {
             wrap(pattern, template.keys);
         }
     }
+    if let Some(mutate) = members.get_mut("mutate") {
+        wrap_patches(mutate, template.keys);
+    }
     Some(made)
+}
+
+/// Wraps the merge patches of a mutation and of its loops.
+fn wrap_patches(mutate: &mut Value, keys: &[&str]) {
+    if let Some(patch) = mutate.get_mut("patchStrategicMerge").filter(|patch| !patch.is_null()) {
+        wrap(patch, keys);
+    }
+    let loops = mutate.get_mut("foreach").and_then(Value::as_array_mut);
+    loops.into_iter().flatten().for_each(|each| wrap_patches(each, keys));
 }
 
 fn replace_kinds(selection: &mut Value, kinds: &Value) {
@@ -188,27 +220,52 @@ fn wrap(pattern: &mut Value, keys: &[&str]) {
     }
 }
 
-/// Rewrites what expressions read of the pod to what they read of its template.
-fn rewrite(value: &mut Value, template: Template) {
+/// Rewrites what expressions read of the pod to what they read of its template. JMESPath reaches the
+/// objects through `request.`, CEL without. What a template has no own of stays the controller's.
+pub(super) fn rewrite(value: &mut Value, template: Template, before: &str, kept: &[&str]) {
     match value {
-        Value::String(text) if text.contains("request.o") => *text = rewritten(text, template),
-        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, template)),
-        Value::Object(members) => members.values_mut().for_each(|member| rewrite(member, template)),
+        Value::String(text) => {
+            for object in ["object", "oldObject"] {
+                for part in ["spec", "metadata"] {
+                    let from = format!("{before}{object}.{part}");
+                    if text.contains(&from) {
+                        let to = format!("{before}{object}.{}.{part}", template.path);
+                        *text = replaced(text, &from, &to, kept);
+                    }
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                rewrite(item, template, before, kept);
+            }
+        }
+        Value::Object(members) => {
+            for member in members.values_mut() {
+                rewrite(member, template, before, kept);
+            }
+        }
         _ => {}
     }
 }
 
-fn rewritten(text: &str, template: Template) -> String {
-    let mut made = text.to_owned();
-    for object in ["request.object", "request.oldObject"] {
-        for part in ["spec", "metadata"] {
-            let new = format!("{object}.{}.{part}", template.path);
-            made = made.replace(&format!("{object}.{part}"), &new);
-        }
-        // A template has no namespace of its own.
-        let template_namespace = format!("{object}.{}.metadata.namespace", template.path);
-        made = made.replace(&template_namespace, &format!("{object}.metadata.namespace"));
+/// Replaces a path wherever none of the kept fields follows it.
+fn replaced(text: &str, from: &str, to: &str, kept: &[&str]) -> String {
+    let mut made = String::with_capacity(text.len() + to.len());
+    let mut rest = text;
+    while let Some(place) = rest.find(from) {
+        let (before, found) = rest.split_at(place);
+        let after = found.get(from.len()..).unwrap_or_default();
+        let is_kept = kept.iter().any(|field| {
+            after.strip_prefix(field).is_some_and(|next| {
+                !next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            })
+        });
+        made.push_str(before);
+        made.push_str(if is_kept { from } else { to });
+        rest = after;
     }
+    made.push_str(rest);
     made
 }
 

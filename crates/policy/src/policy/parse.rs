@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::autogen;
+use super::expressions::{self, Expressions};
 use super::generation;
-use super::validation::{self, Validation};
-use super::{Action, MatchCondition, ModeOverride, Policy, Rule, Settings};
+use super::mutation;
+use super::validation::{self, Assertion, Validation};
+use super::{Action, ImageVerification, MatchCondition, ModeOverride, Policy, Rule, Settings};
 use crate::context;
 use crate::error::ParseError;
 use crate::fields::Fields;
@@ -20,6 +22,8 @@ use crate::wildcard::Wildcard;
 
 /// Versions of `kyverno.io` whose policies are read.
 const VERSIONS: [&str; 4] = ["v1", "v2beta1", "v2alpha1", "v2"];
+/// How expressions read the roles of the user.
+const ROLES: [&str; 2] = ["request.roles", "request.clusterRoles"];
 /// Most rules of one policy.
 const MAX_RULES: usize = 500;
 
@@ -120,6 +124,7 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
         .filter(|controllers| !controllers.eq_ignore_ascii_case("none"))
         .cloned();
     Ok(Policy {
+        kind: if namespace.is_some() { "Policy" } else { "ClusterPolicy" },
         name,
         namespace,
         uid: metadata.text("uid")?.map(str::to_owned),
@@ -167,6 +172,7 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     if let Some(fields) = newer {
         for (path, item) in fields.list("matchConditions")? {
             let inner = Fields::new(item, &path, &["name", "expression"])?;
+            expressions::check_match_condition(&inner)?;
             match_conditions.push(MatchCondition {
                 name: inner.required_text("name")?.to_owned(),
                 expression: inner.required_text("expression")?.to_owned(),
@@ -189,6 +195,7 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
             .or(spec.flag("generateExistingOnPolicyUpdate")?)
             .unwrap_or(false),
         server_side_apply: spec.flag("useServerSideApply")?.unwrap_or(false),
+        mutate_existing_on_update: spec.flag("mutateExistingOnPolicyUpdate")?.unwrap_or(false),
     })
 }
 
@@ -286,8 +293,12 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         let message = "needs exactly one of `validate`, `mutate`, `generate`, `verifyImages`";
         return Err(ParseError::new(path, message));
     };
+    let in_filters =
+        selection.names_roles() || exclusion.as_ref().is_some_and(Selection::names_roles);
+    let (cel_preconditions, cel) = expressions::parse(&fields)?;
     let mut made = Rule {
         name,
+        asks_roles: in_filters || mentions_roles(value),
         kind: RuleKind::Validate,
         selection,
         exclusion,
@@ -299,18 +310,24 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         overrides: Vec::new(),
         allow_existing_violations: true,
         derived,
-        has_cel_preconditions: !fields.list("celPreconditions")?.is_empty(),
+        cel_preconditions,
     };
     match *body {
-        "validate" => validate(&fields, &mut made)?,
-        "mutate" => made.kind = RuleKind::Mutate,
+        "validate" => validate(&fields, cel, &mut made)?,
+        "mutate" => {
+            made.kind = RuleKind::Mutate;
+            made.action = Action::Mutate(Box::new(mutation::mutate(&fields)?));
+        }
         "generate" => {
             made.kind = RuleKind::Generate;
             made.action = Action::Generate(Box::new(generation::parse(&fields)?));
         }
         _ => {
             made.kind = RuleKind::VerifyImages;
-            made.action = Action::NotSupported("verifyImages");
+            made.action = match fields.get("imageExtractors") {
+                Some(_) => Action::NotSupported("verifyImages with imageExtractors"),
+                None => Action::VerifyImages(ImageVerification::parse_list(&fields)?),
+            };
             // The newer place of the mode is each entry; they may not differ.
             for (path, item) in fields.list("verifyImages")? {
                 let entry = Fields::open(item, &path)?;
@@ -332,7 +349,21 @@ fn confine(rules: &[Rule], namespace: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError> {
+/// Whether some expression of a document reads the roles of the user.
+pub(crate) fn mentions_roles(value: &Value) -> bool {
+    match value {
+        Value::String(text) => ROLES.iter().any(|name| text.contains(name)),
+        Value::Array(items) => items.iter().any(mentions_roles),
+        Value::Object(members) => members.values().any(mentions_roles),
+        _ => false,
+    }
+}
+
+fn validate(
+    rule_fields: &Fields<'_>,
+    cel: Option<Expressions>,
+    made: &mut Rule,
+) -> Result<(), ParseError> {
     let path = rule_fields.path("validate");
     let value = rule_fields.get("validate").unwrap_or(&Value::Null);
     let fields = Fields::new(value, &path, &VALIDATE_FIELDS)?;
@@ -340,18 +371,15 @@ fn validate(rule_fields: &Fields<'_>, made: &mut Rule) -> Result<(), ParseError>
     made.mode = mode(&fields, "failureAction")?.or(older);
     made.overrides = overrides(&fields, "failureActionOverrides")?;
     made.allow_existing_violations = fields.flag("allowExistingViolations")?.unwrap_or(true);
-    for (name, what) in [
-        ("cel", "validate.cel"),
-        ("podSecurity", "validate.podSecurity"),
-        ("assert", "validate.assert"),
-        ("manifests", "validate.manifests"),
-    ] {
-        if fields.get(name).is_some() {
-            made.action = Action::NotSupported(what);
-            return Ok(());
-        }
+    if fields.get("manifests").is_some() {
+        made.action = Action::NotSupported("validate.manifests");
+        return Ok(());
     }
-    let assertion = validation::assertion(&fields, 0)?.ok_or_else(|| {
+    let own = validation::assertion(&fields, 0)?;
+    if let (Some(_), Some(_)) = (&own, &cel) {
+        return Err(fields.error("cel", "cannot stand beside another demand"));
+    }
+    let assertion = cel.map(Assertion::Cel).or(own).ok_or_else(|| {
         ParseError::new(
             &path,
             "needs one of `pattern`, `anyPattern`, `deny`, `foreach`, `podSecurity`, `cel`, \

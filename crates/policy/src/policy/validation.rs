@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
+use super::expressions::Expressions;
+use crate::assertion::{self, Tree};
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
 use crate::error::ParseError;
 use crate::fields::{Fields, wrong_type};
 use crate::pattern::Pattern;
+use crate::pod_security::{Exclusion, Level, UnknownStandard, Version};
 use crate::template::{Document, Template};
 
 /// Deepest nesting of loops.
@@ -21,6 +24,16 @@ pub(crate) struct Validation {
     pub(crate) assertion: Assertion,
 }
 
+impl Validation {
+    /// What it asks in CEL, where it does.
+    pub(crate) fn expressions(&self) -> Option<&Expressions> {
+        match &self.assertion {
+            Assertion::Cel(own) => Some(own),
+            _ => None,
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Assertion {
@@ -28,6 +41,35 @@ pub(crate) enum Assertion {
     Pattern(PatternSource),
     AnyPattern(Vec<PatternSource>),
     ForEach(Vec<ForEach>),
+    Cel(Expressions),
+    PodSecurity(PodSecurity),
+    Assert(Tree),
+}
+
+/// The Pod Security Standards as a rule asks for them.
+#[derive(Debug)]
+pub(crate) struct PodSecurity {
+    pub(crate) level: Level,
+    pub(crate) version: Version,
+    pub(crate) exclusions: Vec<Exclusion>,
+}
+
+impl PodSecurity {
+    fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
+        let fields = Fields::new(value, path, &["level", "version", "exclude"])?;
+        let unknown = |name: &'static str| {
+            let fields = &fields;
+            move |error: UnknownStandard| fields.error(name, error.to_string())
+        };
+        Ok(Self {
+            level: fields.required_text("level")?.parse::<Level>().map_err(unknown("level"))?,
+            version: match fields.text("version")?.filter(|text| !text.is_empty()) {
+                Some(text) => text.parse::<Version>().map_err(unknown("version"))?,
+                None => Version::Latest,
+            },
+            exclusions: Exclusion::parse_list(&fields, "exclude")?,
+        })
+    }
 }
 
 /// A pattern, compiled where it has no variables.
@@ -58,12 +100,12 @@ impl PatternSource {
     }
 }
 
-/// Reads `deny`, `pattern`, `anyPattern` or `foreach` of a rule or a loop; `None` where there is none.
+/// Reads what a rule or a loop asks; `None` where it asks nothing.
 pub(super) fn assertion(
     fields: &Fields<'_>,
     depth: usize,
 ) -> Result<Option<Assertion>, ParseError> {
-    let present: Vec<&str> = ["deny", "pattern", "anyPattern", "foreach"]
+    let present: Vec<&str> = ["deny", "pattern", "anyPattern", "foreach", "podSecurity", "assert"]
         .into_iter()
         .filter(|name| fields.get(name).is_some())
         .collect();
@@ -85,6 +127,8 @@ pub(super) fn assertion(
             };
             Assertion::Deny(conditions)
         }
+        "assert" => Assertion::Assert(assertion::parse(value, &path)?),
+        "podSecurity" => Assertion::PodSecurity(PodSecurity::parse(value, &path)?),
         "pattern" => Assertion::Pattern(PatternSource::compile(value, &path)?),
         "anyPattern" => {
             let Value::Array(items) = value else { return Err(wrong_type(&path, "a list", value)) };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::policy::Policy;
 use crate::request::{Operation, Request};
-use crate::selection::{Filter, Selection, Target};
+use crate::selection::{Filter, ResourceSelector, Selection, Target};
 
 /// A rule by position: policy, rule.
 pub(super) type Place = (usize, usize);
@@ -69,6 +69,13 @@ impl Index {
             filter.operations.iter().fold(0, |bits, operation| bits | bit(*operation))
         };
         let entry = Entry { place, operations };
+        let resources = filter.resources.as_ref();
+        if let Some(kinds) = resources.and_then(ResourceSelector::built_in_kinds) {
+            for kind in kinds {
+                self.kinds.entry(kind.into()).or_default().add(filter, entry, confined);
+            }
+            return;
+        }
         if filter.kinds.is_empty() || filter.kinds.iter().any(|kind| !kind.kind.is_literal()) {
             self.any_kind.add(filter, entry, confined);
             return;

@@ -7,8 +7,8 @@ use crate::kinds::{BUILT_IN, guessed_resource};
 use crate::policy::{Action, MatchCondition, Policy, Rule};
 use crate::request::{GroupVersionKind, GroupVersionResource, Operation};
 use crate::response::{FailurePolicy, RuleKind};
-use crate::selection::{Filter, KindSelector};
-use crate::set::{PolicySet, is_judging};
+use crate::selection::{Filter, KindSelector, ResourceSelector};
+use crate::set::{PolicySet, Work, speaks_in};
 
 /// The kinds that a cluster serves; begins with the built-in ones, grows by discovery.
 #[derive(Debug, Clone)]
@@ -98,6 +98,30 @@ pub struct WebhookScope {
     pub namespaces: Option<BTreeSet<String>>,
 }
 
+/// When the API server asks about a request: once to change it, then to judge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Mutating admission.
+    Mutate,
+    /// Validating admission.
+    Validate,
+}
+
+impl Phase {
+    /// Whether a rule must hear of requests then. What makes other objects hears of them with what
+    /// judges, once nothing changes them any more.
+    fn hears(self, rule: &Rule) -> bool {
+        match speaks_in(rule) {
+            Work::Mutate => self == Self::Mutate,
+            Work::Judge => self == Self::Validate,
+            // Nobody makes these changes yet: no request needs to wait for us.
+            Work::MutateExisting => false,
+            // These start from what is stored.
+            Work::Generate => false,
+        }
+    }
+}
+
 /// A rule that no request can meet, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchesNothing {
@@ -120,10 +144,10 @@ impl Policy {
 }
 
 impl PolicySet {
-    /// What webhooks must be registered for, by failure policy (and apart for policies that bring
-    /// CEL conditions of their own). Derived rules count; rules that make objects do not: they look
-    /// at what is stored.
-    pub fn admission_scope(&self, kinds: &KnownKinds) -> Vec<WebhookScope> {
+    /// What webhooks of a phase must be registered for, by failure policy (and apart for policies that
+    /// bring CEL conditions of their own). Derived rules count; rules that make
+    /// objects do not: they look at what is stored.
+    pub fn admission_scope(&self, kinds: &KnownKinds, phase: Phase) -> Vec<WebhookScope> {
         let mut scopes: Vec<WebhookScope> = Vec::new();
         for policy in self.policies().iter().filter(|policy| policy.is_admission()) {
             let settings = &policy.settings;
@@ -143,7 +167,7 @@ impl PolicySet {
                 scopes.len() - 1
             });
             if let Some(scope) = scopes.get_mut(place) {
-                scope.take(policy, kinds, is_admitting);
+                scope.take(policy, kinds, |rule| phase.hears(rule));
             }
         }
         scopes.sort_by_key(|scope| {
@@ -156,7 +180,7 @@ impl PolicySet {
     /// name, merged and sorted. Operations say nothing here.
     pub fn background_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
         let background = self.policies().iter().filter(|policy| policy.is_background());
-        watched(background, kinds, is_admitting)
+        watched(background, kinds, |rule| Phase::Validate.hears(rule))
     }
 
     /// What must be looked at for generate rules: the resources whose objects start them, merged and
@@ -193,12 +217,6 @@ impl PolicySet {
     }
 }
 
-/// Whether a rule has a say at admission.
-fn is_admitting(rule: &Rule) -> bool {
-    let idle = matches!(rule.action, Action::NotSupported(_)) && rule.kind != RuleKind::Validate;
-    is_judging(rule) && !idle
-}
-
 /// The resources of kinds that something names, sorted, each once.
 pub(crate) fn resources_of<'k>(
     named: impl Iterator<Item = &'k KindSelector>,
@@ -219,7 +237,7 @@ pub(crate) fn resources_of<'k>(
 fn watched<'p>(
     policies: impl Iterator<Item = &'p Policy>,
     kinds: &KnownKinds,
-    wanted: fn(&Rule) -> bool,
+    wanted: impl Fn(&Rule) -> bool,
 ) -> Vec<ScopeRule> {
     let mut scope = WebhookScope {
         failure_policy: FailurePolicy::Ignore,
@@ -230,7 +248,7 @@ fn watched<'p>(
         namespaces: None,
     };
     for policy in policies {
-        scope.take(policy, kinds, wanted);
+        scope.take(policy, kinds, &wanted);
     }
     scope.rules
 }
@@ -267,7 +285,7 @@ fn impossible(filter: &Filter, policy: &Policy, kinds: &KnownKinds) -> Option<St
 }
 
 impl WebhookScope {
-    fn take(&mut self, policy: &Policy, kinds: &KnownKinds, wanted: fn(&Rule) -> bool) {
+    fn take(&mut self, policy: &Policy, kinds: &KnownKinds, wanted: impl Fn(&Rule) -> bool) {
         self.policies.push(policy.qualified_name());
         let timeout = policy.settings.timeout_seconds;
         self.timeout_seconds = self.timeout_seconds.max(timeout);
@@ -277,6 +295,11 @@ impl WebhookScope {
             merged.entry(key).or_default().extend(rule.operations);
         }
         for rule in policy.rules.iter().filter(|rule| wanted(rule)) {
+            // What is to be judged and cannot be is at least seen; it follows its failure policy.
+            let judges = matches!(rule.kind, RuleKind::Validate | RuleKind::VerifyImages);
+            if matches!(rule.action, Action::NotSupported(_)) && !judges {
+                continue;
+            }
             for filter in rule.selection.filters() {
                 self.note_namespaces(policy, filter);
                 let operations = if filter.operations.is_empty() {
@@ -284,7 +307,9 @@ impl WebhookScope {
                 } else {
                     &filter.operations
                 };
-                for key in filter.kinds.iter().flat_map(|selector| keys(selector, kinds)) {
+                let named = filter.resources.iter().flat_map(resource_keys);
+                let keys = filter.kinds.iter().flat_map(|selector| keys(selector, kinds));
+                for key in keys.chain(named) {
                     merged.entry(key).or_default().extend(operations);
                 }
             }
@@ -310,6 +335,23 @@ impl WebhookScope {
             known.extend(filter.namespaces.iter().map(|glob| glob.as_str().to_owned()));
         }
     }
+}
+
+/// What to register for a rule of constraints: what it names.
+fn resource_keys(selector: &ResourceSelector) -> Vec<(String, String, String)> {
+    let mut keys = Vec::new();
+    for group in &selector.groups {
+        for version in &selector.versions {
+            for (resource, subresource) in &selector.resources {
+                let named = match subresource.as_str() {
+                    "" => resource.as_str().to_owned(),
+                    subresource => format!("{}/{subresource}", resource.as_str()),
+                };
+                keys.push((group.as_str().to_owned(), version.as_str().to_owned(), named));
+            }
+        }
+    }
+    keys
 }
 
 /// What to register for a selector; a pod's ephemeral containers come with the pod.

@@ -100,7 +100,7 @@ impl Making<'_> {
                     policy::Mode::Enforce => Mode::Enforce,
                     policy::Mode::Audit => Mode::Audit,
                 },
-                verdict: verdict(response.status),
+                verdict: verdict(response),
                 message: match response.status {
                     policy::Status::Pass => String::new(),
                     _ => response.message.chars().take(MESSAGE_CHARACTERS).collect(),
@@ -156,8 +156,12 @@ fn is_failure(status: policy::Status) -> bool {
     matches!(status, policy::Status::Fail | policy::Status::Warn)
 }
 
-fn verdict(status: policy::Status) -> Verdict {
-    match status {
+/// What a record says of a rule: one that an exception covers is waived, not held.
+pub(crate) fn verdict(response: &policy::RuleResponse) -> Verdict {
+    if response.exception.is_some() {
+        return Verdict::Waived;
+    }
+    match response.status {
         policy::Status::Pass => Verdict::Pass,
         policy::Status::Fail | policy::Status::Warn => Verdict::Fail,
         policy::Status::Skip => Verdict::NotApplicable,

@@ -128,6 +128,7 @@ mod tests {
             failure_policy: FailurePolicy::Fail,
             message: message.to_owned(),
             path: None,
+            exception: None,
             resource: Arc::new(ResourceName {
                 api_version: "v1".to_owned(),
                 kind: "Pod".to_owned(),

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proofstream_policy as policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -117,6 +119,8 @@ pub struct Reply {
     pub warnings: Vec<String>,
     /// What the API server copies into its audit event, under our webhook's name.
     pub audit_annotations: BTreeMap<&'static str, String>,
+    /// Changes to the object: a JSON patch (RFC 6902), as JSON.
+    pub patch: Option<Vec<u8>>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +142,10 @@ struct WireResponse<'a> {
     warnings: &'a [String],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: &'a BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +173,8 @@ impl Reply {
                 status,
                 warnings: &self.warnings,
                 audit_annotations: &self.audit_annotations,
+                patch_type: self.patch.as_ref().map(|_| "JSONPatch"),
+                patch: self.patch.as_ref().map(|patch| STANDARD.encode(patch)),
             },
         })
     }

@@ -121,7 +121,11 @@ impl Book {
                     self.open.insert(key, body);
                 }
             } else if let Some(mut body) = self.open.remove(&key) {
-                body.state = FindingState::Fixed;
+                // What is waived or no longer asked for still is as it was.
+                body.state = match result.verdict {
+                    Verdict::Pass => FindingState::Fixed,
+                    _ => FindingState::Gone,
+                };
                 changes.push(body);
             }
         }

@@ -8,13 +8,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
 use kube::api::ApiResource;
-use proofstream_model::Verdict;
-use proofstream_policy::{Environment, Request, RuleResponse, ScopeRule, Status, Trigger};
+use proofstream_policy::{Environment, Request, RuleResponse, ScopeRule, Trigger};
 use serde_json::Value;
 use tokio::sync::watch::Receiver;
 
 use super::{Judge, Judged, Notebook, RuleName};
-use crate::admission::{LookupResolver, Namespaces, judge_with};
+use crate::admission::{LookupResolver, Namespaces, judge_with, verdict};
 use crate::policies::{Compiled, PolicyStore};
 use crate::recorder::Recorder;
 use crate::webhooks::{Catalogue, Served};
@@ -127,26 +126,11 @@ pub(crate) fn resources(rules: &[ScopeRule], served: &[Served]) -> (Vec<ApiResou
             let known =
                 |one: &ApiResource| one.group == served.group && one.plural == served.resource;
             if !found.iter().any(known) {
-                found.push(api_resource(served));
+                found.push(served.api_resource());
             }
         }
     }
     (found, missing)
-}
-
-pub(crate) fn api_resource(served: &Served) -> ApiResource {
-    let api_version = if served.group.is_empty() {
-        served.version.clone()
-    } else {
-        format!("{}/{}", served.group, served.version)
-    };
-    ApiResource {
-        group: served.group.clone(),
-        version: served.version.clone(),
-        api_version,
-        kind: served.kind.clone(),
-        plural: served.resource.clone(),
-    }
 }
 
 fn judged(compiled: &Compiled, response: &RuleResponse) -> Judged {
@@ -154,13 +138,7 @@ fn judged(compiled: &Compiled, response: &RuleResponse) -> Judged {
     let policy = info.map_or_else(|| response.policy.to_string(), |info| info.name.clone());
     Judged {
         name: RuleName { policy, rule: response.rule.to_string() },
-        verdict: match response.status {
-            Status::Pass => Verdict::Pass,
-            Status::Fail | Status::Warn => Verdict::Fail,
-            Status::Skip => Verdict::NotApplicable,
-            Status::Error => Verdict::Error,
-            Status::NotSupported => Verdict::NotEvaluated,
-        },
+        verdict: verdict(response),
         message: response.message.clone(),
         path: response.path.clone(),
         controls: info.map(|info| info.controls.controls.clone()).unwrap_or_default(),

@@ -16,7 +16,7 @@ use tokio::sync::watch::Receiver;
 
 use super::book::Product;
 use crate::admission::{LookupResolver, Namespaces, settle};
-use crate::background::{Identity, RuleName, api_resource, resources};
+use crate::background::{Identity, RuleName, resources};
 use crate::enforcers::Enforcers;
 use crate::policies::{Compiled, PolicyStore};
 use crate::webhooks::Catalogue;
@@ -146,7 +146,7 @@ impl Maker {
             });
             let exact = served.clone().find(|served| served.version == kind.version);
             let Some(served) = exact.or_else(|| served.clone().next()) else { continue };
-            let resource = api_resource(served);
+            let resource = served.api_resource();
             if !kinds.iter().any(|one| one.group == resource.group && one.kind == resource.kind) {
                 kinds.push(resource);
             }

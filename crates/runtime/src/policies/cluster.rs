@@ -29,10 +29,10 @@ pub fn place(kind: Kind) -> String {
 pub async fn watch(client: Client, kind: Kind, store: Arc<PolicyStore>, reach: Arc<Reach>) {
     loop {
         match definitions::ensure(&client, kind).await {
-            Ok(owner) => follow(&client, kind, &store, &reach, owner).await,
+            Ok(of) => follow(&client, kind, &store, &reach, of).await,
             Err(error) => {
                 tracing::warn!(kind = kind.kind, %error, "cannot make sure of our definition");
-                follow(&client, kind, &store, &reach, Owner::Another).await;
+                follow(&client, kind, &store, &reach, (Owner::Another, kind.version())).await;
             }
         }
         // `follow` returns when the kind is not served (any more).
@@ -45,21 +45,21 @@ async fn follow(
     kind: Kind,
     store: &Arc<PolicyStore>,
     reach: &Reach,
-    owner: Owner,
+    (owner, version): (Owner, &'static str),
 ) {
     let resource = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk(GROUP, kind.version, kind.kind),
+        &GroupVersionKind::gvk(GROUP, version, kind.kind),
         kind.plural,
     );
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let mut changes = store.subscribe();
-    let mut status = StatusWriter::new(client.clone(), resource, kind.kind, owner);
+    let mut status = StatusWriter::new(client.clone(), resource, kind, owner);
     let mut listed: Option<BTreeMap<PolicyKey, Value>> = None;
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some(Ok(event)) => take(event, kind, store, &mut status, &mut listed),
+                Some(Ok(event)) => take(event, (kind, version), store, &mut status, &mut listed),
                 Some(Err(error)) if is_not_served(&error) => {
                     store.replace(&place(kind), covers(kind), Vec::new());
                     return;
@@ -79,7 +79,7 @@ async fn follow(
 
 fn take(
     event: watcher::Event<DynamicObject>,
-    kind: Kind,
+    (kind, version): (Kind, &str),
     store: &PolicyStore,
     status: &mut StatusWriter,
     listed: &mut Option<BTreeMap<PolicyKey, Value>>,
@@ -91,7 +91,8 @@ fn take(
         }
         watcher::Event::InitApply(object) => {
             status.see(&object);
-            if let (Some((key, document)), Some(listed)) = (document(object, kind), listed.as_mut())
+            if let (Some((key, document)), Some(listed)) =
+                (document(object, kind, version), listed.as_mut())
             {
                 listed.insert(key, document);
             }
@@ -107,13 +108,13 @@ fn take(
         }
         watcher::Event::Apply(object) => {
             status.see(&object);
-            if let Some((key, document)) = document(object, kind) {
+            if let Some((key, document)) = document(object, kind, version) {
                 store.offer(Origin::Cluster, Offer { key, document: Ok(document) });
             }
         }
         watcher::Event::Delete(object) => {
             status.forget(&object);
-            if let Some((key, _)) = document(object, kind) {
+            if let Some((key, _)) = document(object, kind, version) {
                 store.withdraw(&key, &Origin::Cluster);
             }
         }
@@ -124,11 +125,11 @@ fn covers(kind: Kind) -> impl Fn(&PolicyKey, &Origin) -> bool {
     move |key, origin| key.kind == kind.kind && *origin == Origin::Cluster
 }
 
-fn document(object: DynamicObject, kind: Kind) -> Option<(PolicyKey, Value)> {
+fn document(object: DynamicObject, kind: Kind, version: &str) -> Option<(PolicyKey, Value)> {
     let mut document = serde_json::to_value(object).ok()?;
     // Objects of a list carry neither of these.
     let members = document.as_object_mut()?;
-    members.insert("apiVersion".to_owned(), format!("{GROUP}/{}", kind.version).into());
+    members.insert("apiVersion".to_owned(), format!("{GROUP}/{version}").into());
     members.insert("kind".to_owned(), kind.kind.into());
     Some((PolicyKey::of(&document)?, document))
 }

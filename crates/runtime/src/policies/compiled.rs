@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use proofstream_model::ControlRef;
 use proofstream_policy::{
-    CleanupPolicy, FailurePolicy, KnownKinds, Policy, PolicySet, is_policy, parse,
+    CleanupPolicy, FailurePolicy, GlobalEntry, KnownKinds, Phase, Policy, PolicyException,
+    PolicySet, parse,
 };
-use serde_json::Value;
 
-use super::{ControlResolver, Policies, PolicyKey, PolicyText};
+use super::definitions::{EXCEPTION, GLOBAL};
+use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText};
 use crate::webhooks::{Class, Lane};
 
 /// What a record says of a policy.
@@ -40,14 +41,27 @@ pub struct Compiled {
     pub set: PolicySet,
     /// One for each of `set.policies()`.
     pub infos: Vec<Arc<PolicyInfo>>,
+    /// Whether some rule or exception must know the roles of the user.
+    pub asks_roles: bool,
+}
+
+// === impl PolicyInfo ===
+
+impl PolicyInfo {
+    /// One of its annotations.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.text.annotations().get(key).map(String::as_str)
+    }
 }
 
 // === impl Compiled ===
 
 impl Compiled {
-    /// Compiles policies whose texts have been parsed before.
-    fn new(infos: &[Arc<PolicyInfo>]) -> Self {
-        let (set, duplicates) = PolicySet::compile(infos.iter().filter_map(policy).collect());
+    /// Compiles policies and exceptions whose texts have been parsed before.
+    fn new(infos: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> Self {
+        let policies = infos.iter().filter_map(policy).collect();
+        let exceptions = exceptions.iter().filter_map(exception).collect();
+        let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
         // INVARIANT: names are unique within a kind, and kinds differ in having a namespace.
         for duplicate in duplicates {
             tracing::error!(%duplicate, "a policy is left out");
@@ -59,7 +73,8 @@ impl Compiled {
             .iter()
             .filter_map(|policy| by_name.get(policy.qualified_name().as_str()).copied().cloned())
             .collect();
-        Self { set, infos }
+        let asks_roles = set.asks_roles();
+        Self { set, infos, asks_roles }
     }
 
     /// What a record says of the policy at `index` of the set.
@@ -79,34 +94,45 @@ impl Compiled {
 // === impl Policies ===
 
 impl Policies {
-    /// Compiles. `is_ours` says whether we enforce a kind at admission.
+    /// Compiles policies and the exceptions to them. `is_ours` says whether we enforce a kind at admission.
     pub(super) fn compile(
         generation: u64,
         policies: impl IntoIterator<Item = (PolicyKey, Arc<PolicyText>)>,
         resolver: &dyn ControlResolver,
         is_ours: impl Fn(&str) -> bool,
     ) -> Self {
-        let infos: Vec<_> = policies
-            .into_iter()
-            .map(|(key, text)| {
-                let name = key.full_name();
-                let controls = resolver.controls(&name, text.annotations());
-                Arc::new(PolicyInfo { name, kind: key.kind, controls, text })
-            })
-            .collect();
-        let (infos, others): (Vec<_>, Vec<_>) =
-            infos.into_iter().partition(|info| is_policy(info.text.document()));
+        let (mut infos, mut exceptions) = (Vec::new(), Vec::new());
+        let (mut globals, mut cleanup) = (Vec::new(), Vec::new());
+        for (key, text) in policies {
+            match key.kind.as_str() {
+                EXCEPTION => exceptions.push(text),
+                GLOBAL => globals.extend(global(&text)),
+                _ if CleanupPolicy::is_cleanup_policy(text.document()) => {
+                    cleanup.extend(cleanup_policy(&key, &text));
+                }
+                _ => {
+                    let name = key.full_name();
+                    let controls = resolver.controls(&name, text.annotations());
+                    infos.push(Arc::new(PolicyInfo { name, kind: key.kind, controls, text }));
+                }
+            }
+        }
         let ours: Vec<_> = infos.iter().filter(|info| is_ours(&info.kind)).cloned().collect();
-        let cleanup = others.iter().filter_map(cleanup).collect();
-        Self { generation, admission: lanes(&ours), all: Compiled::new(&infos), cleanup }
+        Self {
+            generation,
+            admission: lanes(&ours, &exceptions),
+            all: Compiled::new(&infos, &exceptions),
+            cleanup,
+            globals,
+        }
     }
 }
 
 /// Policies by failure policy and conditions: the engine says which belong together.
-fn lanes(ours: &[Arc<PolicyInfo>]) -> BTreeMap<Lane, Compiled> {
-    let together = Compiled::new(ours);
+fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> BTreeMap<Lane, Compiled> {
+    let together = Compiled::new(ours, &[]);
     let mut lanes: BTreeMap<Lane, Vec<Arc<PolicyInfo>>> = BTreeMap::new();
-    for scope in together.set.admission_scope(&KnownKinds::default()) {
+    for scope in together.set.admission_scope(&KnownKinds::default(), Phase::Validate) {
         let class = match scope.failure_policy {
             FailurePolicy::Fail => Class::Fail,
             FailurePolicy::Ignore => Class::Ignore,
@@ -119,22 +145,27 @@ fn lanes(ours: &[Arc<PolicyInfo>]) -> BTreeMap<Lane, Compiled> {
         let named = ours.iter().filter(|info| scope.policies.contains(&info.name));
         lanes.entry(Lane::under(class, &conditions)).or_default().extend(named.cloned());
     }
-    lanes.into_iter().map(|(lane, infos)| (lane, Compiled::new(&infos))).collect()
+    lanes.into_iter().map(|(lane, infos)| (lane, Compiled::new(&infos, exceptions))).collect()
 }
 
-/// Whether a document of one of our kinds can be used, or why not.
-pub(super) fn check(document: &Value) -> Result<(), String> {
-    let parsed = if CleanupPolicy::is_cleanup_policy(document) {
-        CleanupPolicy::parse(document).map(drop)
-    } else {
-        parse(document).map(drop)
-    };
-    parsed.map_err(|error| error.to_string())
+fn exception(text: &Arc<PolicyText>) -> Option<PolicyException> {
+    PolicyException::parse(text.document())
+        .inspect_err(|error| tracing::error!(%error, "an exception is left out"))
+        .ok()
 }
 
-fn cleanup(info: &Arc<PolicyInfo>) -> Option<Arc<CleanupPolicy>> {
-    CleanupPolicy::parse(info.text.document())
-        .inspect_err(|error| tracing::error!(policy = info.name, %error, "a policy is left out"))
+fn global(text: &Arc<PolicyText>) -> Option<KnownGlobal> {
+    let entry = GlobalEntry::parse(text.document())
+        .inspect_err(|error| tracing::error!(%error, "a global entry is left out"))
+        .ok()?;
+    Some(KnownGlobal { sha256: text.sha256().to_owned(), entry: Arc::new(entry) })
+}
+
+fn cleanup_policy(key: &PolicyKey, text: &Arc<PolicyText>) -> Option<Arc<CleanupPolicy>> {
+    CleanupPolicy::parse(text.document())
+        .inspect_err(|error| {
+            tracing::error!(policy = key.full_name(), %error, "a policy is left out");
+        })
         .ok()
         .map(Arc::new)
 }

@@ -20,13 +20,34 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Kind {
     /// As in `ClusterPolicy`.
     pub kind: &'static str,
-    /// The version that we read.
-    pub version: &'static str,
     /// As in `clusterpolicies`.
     pub plural: &'static str,
+    /// Versions of its group that are read, the best first.
+    pub versions: &'static [&'static str],
     singular: &'static str,
     short: &'static str,
     scope: &'static str,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The version that we read where nobody else's definition says otherwise.
+    pub fn version(&self) -> &'static str {
+        self.versions.first().copied().unwrap_or("v1")
+    }
+
+    /// The best version that a definition serves.
+    fn version_of(&self, definition: &CustomResourceDefinition) -> &'static str {
+        let served = &definition.spec.versions;
+        let serves = |name: &&str| served.iter().any(|one| one.served && one.name == *name);
+        self.versions.iter().copied().find(serves).unwrap_or_else(|| self.version())
+    }
+
+    /// Whether it is no policy itself but something that policies refer to, or that refers to them.
+    pub fn is_auxiliary(&self) -> bool {
+        !["ClusterPolicy", "Policy"].contains(&self.kind)
+    }
 }
 
 /// Whose definition serves a kind.
@@ -40,52 +61,73 @@ pub enum Owner {
 
 /// The API group of the kinds.
 pub const GROUP: &str = "kyverno.io";
+/// The kind of exceptions to policies.
+pub const EXCEPTION: &str = "PolicyException";
+/// The kind of what all policies may refer to.
+pub const GLOBAL: &str = "GlobalContextEntry";
 /// The kinds.
-pub const KINDS: [Kind; 4] = [
+pub const KINDS: [Kind; 6] = [
     Kind {
         kind: "ClusterPolicy",
-        version: "v1",
         plural: "clusterpolicies",
+        versions: &["v1", "v2beta1"],
         singular: "clusterpolicy",
         short: "cpol",
         scope: "Cluster",
     },
     Kind {
         kind: "Policy",
-        version: "v1",
         plural: "policies",
+        versions: &["v1", "v2beta1"],
         singular: "policy",
         short: "pol",
         scope: "Namespaced",
     },
     Kind {
         kind: "ClusterCleanupPolicy",
-        version: "v2",
         plural: "clustercleanuppolicies",
+        versions: &["v2"],
         singular: "clustercleanuppolicy",
         short: "ccleanpol",
         scope: "Cluster",
     },
     Kind {
         kind: "CleanupPolicy",
-        version: "v2",
         plural: "cleanuppolicies",
+        versions: &["v2"],
         singular: "cleanuppolicy",
         short: "cleanpol",
         scope: "Namespaced",
     },
+    Kind {
+        kind: EXCEPTION,
+        plural: "policyexceptions",
+        versions: &["v2", "v2beta1", "v2alpha1"],
+        singular: "policyexception",
+        short: "polex",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: GLOBAL,
+        plural: "globalcontextentries",
+        versions: &["v2", "v2beta1", "v2alpha1"],
+        singular: "globalcontextentry",
+        short: "gctxentry",
+        scope: "Cluster",
+    },
 ];
 
 /// Makes sure that the API server serves `kind`: installs our definition where there is none, brings
-/// an older one of ours up to date, and touches nobody else's.
-pub async fn ensure(client: &Client, kind: Kind) -> Result<Owner, kube::Error> {
+/// an older one of ours up to date, and touches nobody else's. Says whose it is, and which version to
+/// read.
+pub async fn ensure(client: &Client, kind: Kind) -> Result<(Owner, &'static str), kube::Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let name = format!("{}.{GROUP}", kind.plural);
     let ours: CustomResourceDefinition =
         serde_json::from_value(definition(kind)).map_err(kube::Error::SerdeError)?;
     match api.get_opt(&name).await? {
         Some(there) if there.labels().get(MANAGED_BY).is_none_or(|by| by != MANAGER) => {
-            return Ok(Owner::Another);
+            return Ok((Owner::Another, kind.version_of(&there)));
         }
         Some(there) => {
             if there.annotations().get(REVISION).is_none_or(|revision| revision != CURRENT) {
@@ -102,14 +144,18 @@ pub async fn ensure(client: &Client, kind: Kind) -> Result<Owner, kube::Error> {
         },
     }
     established(&api, &name).await?;
-    Ok(Owner::Us)
+    Ok((Owner::Us, kind.version()))
 }
 
 /// Changes whenever [`definition`] does.
-const CURRENT: &str = "1";
+const CURRENT: &str = "3";
 const REVISION: &str = "proofstream.dev/revision";
 
-async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<(), kube::Error> {
+/// Waits until the API server serves a definition, for some time.
+pub(crate) async fn established(
+    api: &Api<CustomResourceDefinition>,
+    name: &str,
+) -> Result<(), kube::Error> {
     let look = async {
         loop {
             let definition = api.get(name).await?;
@@ -134,6 +180,27 @@ async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> Result<
 
 /// The definition as JSON: every field of a policy is kept as it is written, whatever its version.
 pub fn definition(kind: Kind) -> Value {
+    let columns = columns(kind);
+    // Every version keeps every field as it is written: nothing is converted between them.
+    let version = |name: &&str| {
+        json!({
+            "name": name,
+            "served": true,
+            "storage": *name == kind.version(),
+            "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "description": "A policy in Kyverno's language, run by Proofstream.",
+                "required": ["spec"],
+                "properties": {
+                    "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                },
+            }},
+            "subresources": {"status": {}},
+            "additionalPrinterColumns": columns,
+        })
+    };
+    let versions: Vec<Value> = kind.versions.iter().map(version).collect();
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -153,28 +220,7 @@ pub fn definition(kind: Kind) -> Value {
                 "shortNames": [kind.short],
                 "categories": ["kyverno"],
             },
-            "versions": [{
-                "name": kind.version,
-                "served": true,
-                "storage": true,
-                "schema": {"openAPIV3Schema": {
-                    "type": "object",
-                    "description": "A policy in Kyverno's language, run by Proofstream.",
-                    "required": ["spec"],
-                    "properties": {
-                        "spec": {
-                            "type": "object",
-                            "x-kubernetes-preserve-unknown-fields": true,
-                        },
-                        "status": {
-                            "type": "object",
-                            "x-kubernetes-preserve-unknown-fields": true,
-                        },
-                    },
-                }},
-                "subresources": {"status": {}},
-                "additionalPrinterColumns": columns(kind),
-            }],
+            "versions": versions,
         },
     })
 }
@@ -185,6 +231,8 @@ fn columns(kind: Kind) -> Vec<Value> {
         |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
     let own = if kind.kind.ends_with("CleanupPolicy") {
         vec![column("Schedule", "string", ".spec.schedule")]
+    } else if kind.is_auxiliary() {
+        Vec::new()
     } else {
         vec![column("Mode", "string", ".status.mode"), column("Rules", "integer", ".status.rules")]
     };

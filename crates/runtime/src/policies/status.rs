@@ -7,10 +7,11 @@ use futures::StreamExt;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use proofstream_model::{Mode, Timestamp};
-use serde_json::{Value, json};
+use proofstream_policy::derived_rules;
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::definitions::Owner;
+use super::definitions::{Kind, Owner};
 use super::{Origin, PolicyKey, PolicyReport, PolicyText};
 use crate::webhooks::MANAGER;
 
@@ -23,26 +24,21 @@ const AT_A_TIME: usize = 8;
 pub(super) struct StatusWriter {
     client: Client,
     resource: ApiResource,
-    kind: &'static str,
+    kind: Kind,
     owner: Owner,
     seen: BTreeMap<PolicyKey, Seen>,
 }
 
 struct Seen {
     condition: Option<Value>,
-    mode: String,
-    rules: usize,
+    /// What the status says beside its condition.
+    facts: Map<String, Value>,
 }
 
 // === impl StatusWriter ===
 
 impl StatusWriter {
-    pub(super) fn new(
-        client: Client,
-        resource: ApiResource,
-        kind: &'static str,
-        owner: Owner,
-    ) -> Self {
+    pub(super) fn new(client: Client, resource: ApiResource, kind: Kind, owner: Owner) -> Self {
         Self { client, resource, kind, owner, seen: BTreeMap::new() }
     }
 
@@ -55,8 +51,7 @@ impl StatusWriter {
             .and_then(|conditions| conditions.iter().find(|c| c["type"] == "Ready").cloned());
         let seen = Seen {
             condition,
-            mode: mode_of(&object.data),
-            rules: object.data.pointer("/spec/rules").and_then(Value::as_array).map_or(0, Vec::len),
+            facts: if self.kind.is_auxiliary() { Map::new() } else { facts(object) },
         };
         self.seen.insert(self.key(object), seen);
     }
@@ -75,7 +70,7 @@ impl StatusWriter {
             return;
         }
         let ours = |report: &&PolicyReport| {
-            report.origin == Origin::Cluster && report.key.kind == self.kind
+            report.origin == Origin::Cluster && report.key.kind == self.kind.kind
         };
         let due: Vec<_> = reports
             .iter()
@@ -86,13 +81,10 @@ impl StatusWriter {
                 (seen.condition.as_ref() != Some(&condition)).then_some((report, seen, condition))
             })
             .map(|(report, seen, condition)| {
-                let status = json!({
-                    "ready": report.ready,
-                    "mode": seen.mode,
-                    "rules": seen.rules,
-                    "conditions": [condition.clone()],
-                });
-                let write = patch(&self.client, &self.resource, report, status);
+                let mut status = seen.facts.clone();
+                status.insert("ready".to_owned(), report.ready.into());
+                status.insert("conditions".to_owned(), json!([condition]));
+                let write = patch(&self.client, &self.resource, report, status.into());
                 async move { (report.key.clone(), condition, timeout(PATIENCE, write).await) }
             })
             .collect();
@@ -119,7 +111,7 @@ impl StatusWriter {
 
     fn key(&self, object: &DynamicObject) -> PolicyKey {
         PolicyKey {
-            kind: self.kind.to_owned(),
+            kind: self.kind.kind.to_owned(),
             namespace: object.namespace(),
             name: object.name_any(),
         }
@@ -171,6 +163,30 @@ fn seconds(time: Timestamp) -> String {
     text.split_once('.').map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
 }
 
+/// What the field's own status says of a policy: its mode, how many rules of each kind it has, and the
+/// rules that are derived from its rules for pods.
+fn facts(object: &DynamicObject) -> Map<String, Value> {
+    let rules = object.data.pointer("/spec/rules").and_then(Value::as_array);
+    let rules = rules.map(Vec::as_slice).unwrap_or_default();
+    let count = |kind: &str| rules.iter().filter(|rule| rule.get(kind).is_some()).count();
+    let mut document = object.data.clone();
+    if let Some(members) = document.as_object_mut() {
+        members.insert("metadata".to_owned(), json!({"annotations": object.annotations()}));
+    }
+    let facts = json!({
+        "mode": mode_of(&object.data),
+        "rules": rules.len(),
+        "rulecount": {
+            "validate": count("validate"),
+            "mutate": count("mutate"),
+            "generate": count("generate"),
+            "verifyimages": count("verifyImages"),
+        },
+        "autogen": {"rules": derived_rules(&document)},
+    });
+    facts.as_object().cloned().unwrap_or_default()
+}
+
 /// `Enforce`, `Audit`, or both where the rules differ.
 fn mode_of(data: &Value) -> String {
     let words = PolicyText::of(data.clone()).modes().into_iter().map(|mode| match mode {
@@ -183,6 +199,29 @@ fn mode_of(data: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn derived_rules_and_counts_are_shown() {
+        let object = |annotations: Value| {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "metadata": {"name": "p", "annotations": annotations},
+                "spec": {"rules": [{"name": "r", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+                    "validate": {"pattern": {"spec": {"hostNetwork": "false"}}}}]}}))
+            .unwrap();
+            facts(&object)
+        };
+        let all = object(json!({}));
+        let names: Vec<_> = all["autogen"]["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| rule["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["autogen-r", "autogen-cronjob-r"]);
+        assert_eq!(all["rulecount"]["validate"], 1);
+        let none = object(json!({"pod-policies.kyverno.io/autogen-controllers": "none"}));
+        assert_eq!(none["autogen"]["rules"], json!([]));
+    }
 
     #[test]
     fn a_transition_keeps_its_time() {

@@ -97,7 +97,7 @@ fn source(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
 /// Blobs of requests, and which of them an erasure names: what retention goes by.
 fn requests(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
     let requests: RequestsBody = body(record)?;
-    if let Some(blob) = requests.payload["blob"].as_str() {
+    if let Some(blob) = requests.payload.get("blob").and_then(serde_json::Value::as_str) {
         store
             .prepare_cached(
                 "INSERT OR REPLACE INTO requests (blob, time, erased) VALUES (?1, ?2, 0)",

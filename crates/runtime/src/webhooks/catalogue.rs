@@ -2,6 +2,7 @@
 //! webhook is registered for.
 
 use kube::Client;
+use kube::api::ApiResource;
 use kube::core::discovery::v2::{self, APIGroupDiscoveryList, APIResourceDiscovery};
 use proofstream_policy::{GroupVersionKind, KnownKinds};
 
@@ -22,6 +23,26 @@ pub struct Served {
     pub subresource: String,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
+}
+
+// === impl Served ===
+
+impl Served {
+    /// The same for a client.
+    pub fn api_resource(&self) -> ApiResource {
+        let api_version = if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        };
+        ApiResource {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            api_version,
+            kind: self.kind.clone(),
+            plural: self.resource.clone(),
+        }
+    }
 }
 
 /// Everything that an API server serves and a policy can ask for.
@@ -57,6 +78,17 @@ impl Catalogue {
     /// All of it, sorted.
     pub fn served(&self) -> &[Served] {
         &self.served
+    }
+
+    /// A resource that is served in this version of its group.
+    pub fn api_resource(&self, group: &str, version: &str, resource: &str) -> Option<ApiResource> {
+        let found = self.served.iter().find(|served| {
+            served.subresource.is_empty()
+                && served.resource == resource
+                && served.group == group
+                && served.version == version
+        });
+        found.map(Served::api_resource)
     }
 
     /// The same for the policy engine: each kind with its resource, a subresource's own kind

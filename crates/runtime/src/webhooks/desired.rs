@@ -1,4 +1,4 @@
-//! The `ValidatingWebhookConfiguration` that the policies in force call for.
+//! The webhooks that the policies in force call for.
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>
 
@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, RuleWithOperations, ServiceReference, ValidatingWebhook,
-    ValidatingWebhookConfiguration, WebhookClientConfig,
+    MatchCondition, RuleWithOperations, ServiceReference, ValidatingWebhook, WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     LabelSelector, LabelSelectorRequirement, ObjectMeta,
 };
+
+use proofstream_policy::Phase;
 
 use super::scope::{Lane, PROTECTED, ResourceRule, Scope};
 
@@ -55,25 +56,29 @@ pub struct Shape {
     pub ca_bundle: Vec<u8>,
     /// The namespace that we run in: never asked about.
     pub own_namespace: String,
+    /// Whether policies themselves are looked at when they are applied.
+    pub checks_policies: bool,
 }
 
-/// The configuration for these webhooks. One that asks for nothing is left out.
-pub fn configuration(
+/// The webhooks for these scopes. One that asks for nothing is left out.
+pub(super) fn hooks(
+    phase: Phase,
     scopes: &BTreeMap<Lane, Scope>,
     shape: &Shape,
-) -> ValidatingWebhookConfiguration {
-    let webhooks = scopes
+) -> Vec<ValidatingWebhook> {
+    scopes
         .iter()
         .filter(|(_, scope)| !scope.rules.is_empty())
-        .map(|(lane, scope)| webhook(lane, scope, shape))
-        .collect();
-    ValidatingWebhookConfiguration {
-        metadata: ObjectMeta {
-            name: Some(CONFIGURATION.to_owned()),
-            labels: Some(BTreeMap::from([(MANAGED_BY.to_owned(), MANAGER.to_owned())])),
-            ..ObjectMeta::default()
-        },
-        webhooks: Some(webhooks),
+        .map(|(lane, scope)| webhook(phase, lane, scope, shape))
+        .collect()
+}
+
+/// What every configuration of ours says of itself.
+pub(super) fn metadata(name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(BTreeMap::from([(MANAGED_BY.to_owned(), MANAGER.to_owned())])),
+        ..ObjectMeta::default()
     }
 }
 
@@ -82,11 +87,11 @@ pub(super) fn timeout_seconds(scope: &Scope) -> u32 {
     scope.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS).clamp(1, MAX_TIMEOUT_SECONDS)
 }
 
-fn webhook(lane: &Lane, scope: &Scope, shape: &Shape) -> ValidatingWebhook {
+fn webhook(phase: Phase, lane: &Lane, scope: &Scope, shape: &Shape) -> ValidatingWebhook {
     ValidatingWebhook {
-        name: lane.webhook(),
+        name: lane.webhook(phase),
         admission_review_versions: vec!["v1".to_owned()],
-        client_config: client_config(lane, shape),
+        client_config: client_config(lane.path(phase), shape),
         failure_policy: Some(lane.class.failure_policy().to_owned()),
         match_conditions: Some(match_conditions(scope)),
         match_policy: Some("Equivalent".to_owned()),
@@ -98,12 +103,12 @@ fn webhook(lane: &Lane, scope: &Scope, shape: &Shape) -> ValidatingWebhook {
     }
 }
 
-fn client_config(lane: &Lane, shape: &Shape) -> WebhookClientConfig {
+pub(super) fn client_config(path: String, shape: &Shape) -> WebhookClientConfig {
     let ca_bundle = Some(ByteString(shape.ca_bundle.clone()));
     match &shape.endpoint {
         Endpoint::Url(base) => WebhookClientConfig {
             ca_bundle,
-            url: Some(format!("{}{}", base.trim_end_matches('/'), lane.path())),
+            url: Some(format!("{}{path}", base.trim_end_matches('/'))),
             service: None,
         },
         Endpoint::Service { namespace, name, port } => WebhookClientConfig {
@@ -113,7 +118,7 @@ fn client_config(lane: &Lane, shape: &Shape) -> WebhookClientConfig {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 port: Some(i32::from(*port)),
-                path: Some(lane.path()),
+                path: Some(path),
             }),
         },
     }
@@ -252,12 +257,13 @@ pub(crate) mod tests {
             endpoint: Endpoint::Url("https://127.0.0.1:9443".to_owned()),
             ca_bundle: b"pem".to_vec(),
             own_namespace: "proofstream".to_owned(),
+            checks_policies: true,
         }
     }
 
     fn of(scope: Scope) -> ValidatingWebhook {
         let scopes = BTreeMap::from([(Lane::plain(Class::Fail), scope)]);
-        configuration(&scopes, &shape()).webhooks.unwrap().remove(0)
+        hooks(Phase::Validate, &scopes, &shape()).remove(0)
     }
 
     fn in_namespaces(names: &[&str]) -> Scope {
@@ -318,7 +324,7 @@ pub(crate) mod tests {
     #[test]
     fn a_lane_that_asks_for_nothing_has_no_webhook() {
         let scopes = BTreeMap::from([(Lane::plain(Class::Ignore), Scope::default())]);
-        assert_eq!(configuration(&scopes, &shape()).webhooks, Some(vec![]));
+        assert_eq!(hooks(Phase::Validate, &scopes, &shape()), []);
     }
 
     #[test]

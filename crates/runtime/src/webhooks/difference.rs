@@ -1,24 +1,23 @@
 //! Whether a webhook configuration is what it should be.
 
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingWebhook, ValidatingWebhookConfiguration,
-};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhook;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 
 use super::desired::MANAGED_BY;
+use super::part::Part;
 
 /// How `found` differs from `desired` in what counts, in words; `None` where it does not.
-pub(super) fn between(
-    found: Option<&ValidatingWebhookConfiguration>,
-    desired: &ValidatingWebhookConfiguration,
+pub(super) fn between<P: Part>(
+    found: Option<&P::Configuration>,
+    desired: &P::Configuration,
 ) -> Option<String> {
     let Some(found) = found else { return Some("it was removed".to_owned()) };
     if found.labels().get(MANAGED_BY) != desired.labels().get(MANAGED_BY) {
         return Some("its label was changed".to_owned());
     }
-    let hooks = |configuration: &ValidatingWebhookConfiguration| {
-        let mut hooks = configuration.webhooks.clone().unwrap_or_default();
+    let hooks = |configuration: &P::Configuration| {
+        let mut hooks = P::hooks_of(configuration);
         hooks.sort_by(|left, right| left.name.cmp(&right.name));
         hooks.into_iter().map(plain).collect::<Vec<_>>()
     };
@@ -58,25 +57,30 @@ fn field(there: &ValidatingWebhook, wanted: &ValidatingWebhook) -> &'static str 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webhooks::desired::{configuration, tests::shape};
+    use crate::webhooks::desired::{hooks, metadata, tests::shape};
+    use crate::webhooks::part::Judging;
     use crate::webhooks::scope::{Class, Lane, tests::scope};
+    use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+    use proofstream_policy::Phase;
     use serde_json::json;
     use std::collections::BTreeMap;
 
     fn ours() -> ValidatingWebhookConfiguration {
         let scope = scope(&json!({"kinds": ["ConfigMap"]}));
-        configuration(&BTreeMap::from([(Lane::plain(Class::Fail), scope)]), &shape())
+        let scopes = BTreeMap::from([(Lane::plain(Class::Fail), scope)]);
+        let hooks = hooks(Phase::Validate, &scopes, &shape());
+        Judging::configuration(metadata("proofstream"), hooks)
     }
 
     #[test]
     fn says_what_was_changed() {
         let ours = ours();
-        assert_eq!(between(Some(&ours), &ours), None);
-        assert_eq!(between(None, &ours).unwrap(), "it was removed");
+        assert_eq!(between::<Judging>(Some(&ours), &ours), None);
+        assert_eq!(between::<Judging>(None, &ours).unwrap(), "it was removed");
         let changed = |change: fn(&mut ValidatingWebhook)| {
             let mut other = ours.clone();
             change(&mut other.webhooks.as_mut().unwrap()[0]);
-            between(Some(&other), &ours).unwrap()
+            between::<Judging>(Some(&other), &ours).unwrap()
         };
         let name = "fail.validate.proofstream.dev";
         assert_eq!(
@@ -90,7 +94,7 @@ mod tests {
         let mut without = ours.clone();
         without.webhooks = Some(Vec::new());
         assert_eq!(
-            between(Some(&without), &ours).unwrap(),
+            between::<Judging>(Some(&without), &ours).unwrap(),
             format!("webhook `{name}` was taken out")
         );
     }

@@ -5,12 +5,13 @@
 
 use std::fmt;
 
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 use proofstream_model::Timestamp;
 
-use super::desired::{CONFIGURATION, MANAGED_BY, MANAGER};
+use super::desired::metadata;
+use super::part::{Changing, Judging, OfPolicies, Part};
 
 const BY: &str = "proofstream.dev/removed-by";
 const AT: &str = "proofstream.dev/removed-at";
@@ -42,8 +43,8 @@ pub enum Standing {
 
 impl Removal {
     /// The removal that a configuration tells of.
-    pub fn of(configuration: &ValidatingWebhookConfiguration) -> Option<Self> {
-        let annotations = configuration.annotations();
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        let annotations = metadata.annotations.as_ref()?;
         let at = annotations.get(AT)?;
         let text = |key: &str| annotations.get(key).cloned().unwrap_or_default();
         Some(Self {
@@ -66,38 +67,53 @@ impl fmt::Display for Removal {
 
 /// Where our webhooks stand.
 pub async fn status(client: &Client) -> Result<Standing, kube::Error> {
-    let Some(found) = api(client).get_opt(CONFIGURATION).await? else {
-        return Ok(Standing::Absent);
-    };
-    if let Some(removal) = Removal::of(&found) {
+    let judging = found::<Judging>(client).await?;
+    if let Some(removal) = judging.as_ref().and_then(|(removal, _)| removal.clone()) {
         return Ok(Standing::Removed(removal));
     }
-    let webhooks = found.webhooks.unwrap_or_default();
-    Ok(Standing::Installed(
-        webhooks
-            .into_iter()
-            .map(|webhook| (webhook.name, webhook.rules.map_or(0, |rules| rules.len())))
-            .collect(),
-    ))
+    let (changing, policies) =
+        (found::<Changing>(client).await?, found::<OfPolicies>(client).await?);
+    if judging.is_none() && changing.is_none() && policies.is_none() {
+        return Ok(Standing::Absent);
+    }
+    let all = [judging, changing, policies].into_iter().flatten();
+    Ok(Standing::Installed(all.flat_map(|(_, hooks)| hooks).collect()))
+}
+
+type Found = (Option<Removal>, Vec<(String, usize)>);
+
+async fn found<P: Part>(client: &Client) -> Result<Option<Found>, kube::Error> {
+    let api: Api<P::Configuration> = Api::all(client.clone());
+    let found = api.get_opt(P::NAME).await?;
+    Ok(found.map(|found| {
+        let hooks = P::hooks_of(&found).into_iter();
+        let counted = hooks.map(|hook| (hook.name, hook.rules.map_or(0, |rules| rules.len())));
+        (Removal::of(found.meta()), counted.collect())
+    }))
 }
 
 /// Takes our webhooks away. Nothing of ours is asked about any request from then on, until
 /// [`install`].
 pub async fn remove(client: &Client, removal: &Removal) -> Result<(), kube::Error> {
-    let api = api(client);
-    let mut empty = ValidatingWebhookConfiguration::default();
-    empty.metadata.name = Some(CONFIGURATION.to_owned());
-    empty.labels_mut().insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    // Whoever removes wants to be rid of what refuses first.
+    empty::<Judging>(client, removal).await?;
+    empty::<Changing>(client, removal).await?;
+    empty::<OfPolicies>(client, removal).await
+}
+
+async fn empty<P: Part>(client: &Client, removal: &Removal) -> Result<(), kube::Error> {
+    let api: Api<P::Configuration> = Api::all(client.clone());
+    let mut empty = P::configuration(metadata(P::NAME), Vec::new());
     let annotations = empty.annotations_mut();
     annotations.insert(BY.to_owned(), removal.by.clone());
     annotations.insert(AT.to_owned(), removal.at.to_string());
     annotations.insert(REASON.to_owned(), removal.reason.clone());
     loop {
-        let outcome = if let Some(there) = api.get_opt(CONFIGURATION).await? {
-            empty.metadata.resource_version = there.resource_version();
-            api.replace(CONFIGURATION, &PostParams::default(), &empty).await
+        let outcome = if let Some(there) = api.get_opt(P::NAME).await? {
+            empty.meta_mut().resource_version = there.resource_version();
+            api.replace(P::NAME, &PostParams::default(), &empty).await
         } else {
-            empty.metadata.resource_version = None;
+            empty.meta_mut().resource_version = None;
             api.create(&PostParams::default(), &empty).await
         };
         match outcome {
@@ -112,18 +128,21 @@ pub async fn remove(client: &Client, removal: &Removal) -> Result<(), kube::Erro
 /// Ends a removal: a running Proofstream installs its webhooks at once, one that starts later does so
 /// then. Says whether there was a removal to end.
 pub async fn install(client: &Client) -> Result<bool, kube::Error> {
-    let api = api(client);
-    let Some(found) = api.get_opt(CONFIGURATION).await? else { return Ok(false) };
-    if Removal::of(&found).is_none() {
+    let changing = restore::<Changing>(client).await?;
+    let of_policies = restore::<OfPolicies>(client).await?;
+    let judging = restore::<Judging>(client).await?;
+    Ok(changing || of_policies || judging)
+}
+
+async fn restore<P: Part>(client: &Client) -> Result<bool, kube::Error> {
+    let api: Api<P::Configuration> = Api::all(client.clone());
+    let Some(found) = api.get_opt(P::NAME).await? else { return Ok(false) };
+    if Removal::of(found.meta()).is_none() {
         return Ok(false);
     }
     // What is gone is seen by a running Proofstream as something to bring about.
-    api.delete(CONFIGURATION, &DeleteParams::default()).await?;
+    api.delete(P::NAME, &DeleteParams::default()).await?;
     Ok(true)
-}
-
-fn api(client: &Client) -> Api<ValidatingWebhookConfiguration> {
-    Api::all(client.clone())
 }
 
 #[cfg(test)]
@@ -132,9 +151,9 @@ mod tests {
 
     #[test]
     fn a_removal_is_read_back() {
-        let mut configuration = ValidatingWebhookConfiguration::default();
+        let mut configuration = ObjectMeta::default();
         assert_eq!(Removal::of(&configuration), None);
-        let annotations = configuration.annotations_mut();
+        let annotations = configuration.annotations.get_or_insert_default();
         annotations.insert(BY.to_owned(), "alice".to_owned());
         annotations.insert(AT.to_owned(), "2026-07-01T00:00:00.000000Z".to_owned());
         annotations.insert(REASON.to_owned(), "it hurts".to_owned());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use proofstream_policy::{KnownKinds, PolicySet};
+use proofstream_policy::{KnownKinds, Phase, PolicySet};
 use sha2::{Digest, Sha256};
 
 /// What the API server does when it cannot reach us.
@@ -110,24 +110,25 @@ impl Lane {
     }
 
     /// Name of the webhook; audit annotations of its answers stand under it.
-    pub fn webhook(&self) -> String {
-        format!("{self}.validate.proofstream.dev")
+    pub fn webhook(&self, phase: Phase) -> String {
+        format!("{self}.{}.proofstream.dev", word(phase))
     }
 
     /// Path at which we answer.
-    pub fn path(&self) -> String {
-        format!("/validate/{self}")
+    pub fn path(&self, phase: Phase) -> String {
+        format!("/{}/{self}", word(phase))
     }
 
     /// The lane that is called at a path, if it is one of ours.
-    pub fn at(path: &str) -> Option<Self> {
-        let name = path.strip_prefix("/validate/")?;
+    pub fn at(path: &str) -> Option<(Phase, Self)> {
+        let (phase, name) = path.strip_prefix('/')?.split_once('/')?;
+        let phase = [Phase::Mutate, Phase::Validate].into_iter().find(|it| word(*it) == phase)?;
         let (word, conditions) = match name.split_once('-') {
             Some((word, id)) => (word, Some(id.to_owned())),
             None => (name, None),
         };
         let class = [Class::Fail, Class::Ignore].into_iter().find(|class| class.word() == word)?;
-        Some(Self { class, conditions })
+        Some((phase, Self { class, conditions }))
     }
 }
 
@@ -145,10 +146,10 @@ impl fmt::Display for Lane {
 
 impl Scope {
     /// What the policies of one lane must be asked about, where the API server serves `kinds`.
-    pub fn of(set: &PolicySet, kinds: &KnownKinds) -> Self {
+    pub fn of(set: &PolicySet, kinds: &KnownKinds, phase: Phase) -> Self {
         let mut rules: BTreeMap<(String, String, String), BTreeSet<&'static str>> = BTreeMap::new();
         let mut scope = Self { namespaces: Some(BTreeSet::new()), ..Self::default() };
-        for part in set.admission_scope(kinds) {
+        for part in set.admission_scope(kinds, phase) {
             for rule in part.rules {
                 if is_protected(&rule.group, &rule.resource) {
                     scope.protected.insert(rule.resource);
@@ -183,6 +184,13 @@ impl Scope {
             })
             .collect();
         scope
+    }
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Mutate => "mutate",
+        Phase::Validate => "validate",
     }
 }
 
@@ -240,7 +248,7 @@ pub(crate) mod tests {
         }))
         .unwrap();
         let (set, _) = PolicySet::compile(vec![policy]);
-        Scope::of(&set, &small().known_kinds())
+        Scope::of(&set, &small().known_kinds(), Phase::Validate)
     }
 
     fn resources(of: &Value) -> Vec<String> {
@@ -283,11 +291,16 @@ pub(crate) mod tests {
     fn a_lane_is_found_again_at_its_path() {
         let conditions = [("a".to_owned(), "true".to_owned())];
         for lane in [Lane::plain(Class::Fail), Lane::under(Class::Ignore, &conditions)] {
-            assert_eq!(Lane::at(&lane.path()), Some(lane));
+            for phase in [Phase::Mutate, Phase::Validate] {
+                assert_eq!(Lane::at(&lane.path(phase)), Some((phase, lane.clone())));
+            }
         }
         assert_eq!(Lane::at("/validate/other"), None);
         assert_eq!(Lane::at("/healthz"), None);
-        assert_eq!(Lane::plain(Class::Fail).webhook(), "fail.validate.proofstream.dev");
+        assert_eq!(
+            Lane::plain(Class::Fail).webhook(Phase::Validate),
+            "fail.validate.proofstream.dev"
+        );
     }
 
     #[test]

@@ -30,8 +30,12 @@ pub struct Config {
     pub web: Web,
     /// Where audit events come from.
     pub audit: Audit,
+    /// Reports on what runs, as objects in the cluster.
+    pub reports: Reports,
     /// Namespaces that the controls are about: names or globs.
     pub regulated_namespaces: Vec<String>,
+    /// Namespaces (names or globs) whose PolicyExceptions count.
+    pub exception_namespaces: Vec<String>,
     /// Days for which requests that policies judged are kept, so that policies can be replayed over
     /// them; 0 keeps none.
     pub keep_requests_days: u32,
@@ -57,6 +61,8 @@ pub struct Webhook {
     pub names: Vec<String>,
     /// Requests under way at a time; beyond that the API server applies the failure policy.
     pub concurrency: usize,
+    /// Whether a policy that cannot be used is refused when it is applied.
+    pub check_policies: bool,
     /// Seconds between saying "not ready" and taking no more connections when stopping, for a Service
     /// to notice.
     pub drain_seconds: u64,
@@ -81,6 +87,22 @@ pub struct Service {
 pub struct Web {
     /// Where they listen.
     pub listen: SocketAddr,
+}
+
+/// Reports on what runs, as objects in the cluster.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Reports {
+    /// Whether they are written.
+    pub enabled: bool,
+    /// How many are written in a second, at most.
+    pub per_second: u32,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self { enabled: false, per_second: 20 }
+    }
 }
 
 /// Where audit events come from.
@@ -163,7 +185,9 @@ impl Default for Config {
             webhook: Webhook::default(),
             web: Web::default(),
             audit: Audit::default(),
+            reports: Reports::default(),
             regulated_namespaces: Vec::new(),
+            exception_namespaces: vec!["*".to_owned()],
             keep_requests_days: 30,
             policies: Vec::new(),
             enforcers: BTreeMap::new(),
@@ -335,6 +359,7 @@ impl Default for Webhook {
             service: None,
             names: Vec::new(),
             concurrency: 256,
+            check_policies: true,
             drain_seconds: 0,
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use proofstream_ledger::writer::Start;
-use proofstream_runtime::admission::ApiServer;
 use proofstream_runtime::background::{Background, PolicyJudge, Progress};
 use proofstream_runtime::recorder::Recorder;
+use proofstream_runtime::reports::Reports;
 use tokio::sync::watch;
 
 use super::{Up, UpError};
@@ -20,10 +20,18 @@ pub(super) fn start(up: &mut Up) -> Result<watch::Receiver<Progress>, UpError> {
         client: handles.client.clone(),
         policies: Arc::clone(&handles.policies),
         namespaces: Arc::clone(&handles.namespaces),
-        lookups: Arc::new(ApiServer::new(handles.client.clone())),
+        lookups: Arc::clone(&handles.lookups) as _,
     };
     let notebook = Recorder::new(source, handles.clock);
-    let background = Background::new(handles.client, Arc::new(judge), Arc::new(notebook), open);
+    let reports = handles.config.reports.enabled.then(|| {
+        let (client, policies) = (handles.client.clone(), Arc::clone(&handles.policies));
+        Reports::new(client, policies, handles.config.reports.per_second)
+    });
+    if let Some(reports) = &reports {
+        up.add(Arc::clone(reports).run());
+    }
+    let background = Background::new(handles.client, Arc::new(judge), Arc::new(notebook), open)
+        .reporting(reports);
     let progress = background.progress();
     let policies = handles.policies;
     up.add(async move {

@@ -59,6 +59,7 @@ pub(super) async fn start(
         catalog: handles.catalog,
         exports,
         changes,
+        metrics: handles.metrics,
         health: Box::new(move || watched.parts()),
     });
     let (listener, address) = listen(handles.config.web.listen).await?;

@@ -112,6 +112,8 @@ pub trait Console: Send + Sync + 'static {
     fn controls(&self) -> Vec<ControlCard>;
     /// How each part does.
     fn health(&self) -> Vec<Health>;
+    /// What is measured, as Prometheus reads it.
+    fn metrics(&self) -> String;
     /// Where the ledger stands.
     fn ledger(&self) -> Result<LedgerStatus, ConsoleError>;
     /// One record with its proof, as JSON.

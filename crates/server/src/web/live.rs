@@ -14,6 +14,7 @@ use proofstream_ledger::storage::Storage;
 use proofstream_ledger::writer::Writer;
 use proofstream_model::{Entry, Timestamp};
 use proofstream_runtime::clock::Clock;
+use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::projection::{Overview, Projection};
 use proofstream_runtime::recorder::Recorder;
 use serde_json::json;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub exports: Recorder,
     /// The number of the next record to be shown.
     pub changes: watch::Receiver<u64>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
     /// How each part does.
     pub health: Box<dyn Fn() -> Vec<Health> + Send + Sync>,
 }
@@ -152,6 +155,10 @@ impl Console for LiveConsole {
 
     fn health(&self) -> Vec<Health> {
         (self.0.health)()
+    }
+
+    fn metrics(&self) -> String {
+        self.0.metrics.text()
     }
 
     fn ledger(&self) -> Result<LedgerStatus, ConsoleError> {

@@ -44,7 +44,7 @@ pub struct Route {
 }
 
 /// All of them. `/login` answers anybody, with nothing but a refusal unless the token is right.
-pub const ROUTES: [Route; 10] = [
+pub const ROUTES: [Route; 11] = [
     Route { method: "GET", path: "/healthz", open: true },
     Route { method: "GET", path: "/readyz", open: true },
     Route { method: "GET", path: "/login", open: true },
@@ -52,6 +52,7 @@ pub const ROUTES: [Route; 10] = [
     Route { method: "GET", path: "/", open: false },
     Route { method: "GET", path: "/overview", open: false },
     Route { method: "GET", path: "/live", open: false },
+    Route { method: "GET", path: "/metrics", open: false },
     Route { method: "GET", path: "/api/v1/overview", open: false },
     Route { method: "GET", path: "/api/v1/records/{seq}", open: false },
     Route { method: "POST", path: "/api/v1/exports", open: false },
@@ -85,6 +86,7 @@ fn handler(route: Route) -> MethodRouter<App> {
         ("GET", "/") => get(whole_page),
         ("GET", "/overview") => get(fragment),
         ("GET", "/live") => get(live),
+        ("GET", "/metrics") => get(metrics),
         ("GET", "/api/v1/overview") => get(overview),
         ("GET", "/api/v1/records/{seq}") => get(record),
         ("POST", "/api/v1/exports") => post(export),
@@ -224,6 +226,13 @@ async fn fragment(State(app): State<App>) -> Result<Html<String>, ConsoleError> 
 
 async fn overview(State(app): State<App>) -> Result<Json<page::View>, ConsoleError> {
     Ok(Json(view(&app, API_ROWS).await?))
+}
+
+/// Names of policies and how often each refuses are told to whoever shows the token: a Prometheus is
+/// given the token's file as `authorization.credentials_file`.
+async fn metrics(State(app): State<App>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], app.console.metrics()).into_response()
 }
 
 async fn record(State(app): State<App>, Path(seq): Path<String>) -> Result<Response, ConsoleError> {

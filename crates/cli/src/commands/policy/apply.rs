@@ -2,6 +2,7 @@
 
 mod sink;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,19 +11,23 @@ use proofstream_manifest::Document;
 use proofstream_policy::Policy;
 use serde_json::Value;
 
-use crate::commands::Format;
+use crate::commands::policy::ResultFormat;
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 use crate::offline::files::{self, Found};
-use crate::offline::judge::{Circumstances, Defaults, Judge, Spoken};
+use crate::offline::judge::{Circumstances, Defaults, Judge};
+use crate::offline::pod_security::Standard;
 use crate::offline::policies;
-use crate::offline::report::{Made, RuleResult, Summary, counted};
+use crate::offline::report::{RuleResult, Summary, counted};
+use crate::offline::scope;
+use crate::offline::stubs::Stubs;
 use crate::offline::values::{Values, load_user};
 use sink::Sink;
 
 /// Judge manifests with policies and say what each rule makes of each object.
 ///
-/// Policies are Kyverno's ClusterPolicy and Policy. Folders are walked in sorted order for .yaml, .yml
+/// Mutate rules come first, and the others judge the object as they left it; with --output json the
+/// changed objects are in `patched`. Policies are Kyverno's ClusterPolicy and Policy. Folders are walked in sorted order for .yaml, .yml
 /// and .json files. Objects are judged one by one as they are read, so an input of any length needs
 /// little memory. An object without a namespace is in `default`, as kubectl would have it.
 ///
@@ -35,10 +40,11 @@ Exits with 1 if any rule fails, 2 for input that cannot be used, 3 if a rule cou
 
 Examples:
   proofstream policy apply policies/ --resource deploy.yaml
-  kubectl get pods -A -o yaml | proofstream policy apply policies/ --resource -")]
+  kubectl get pods -A -o yaml | proofstream policy apply policies/ --resource -
+  proofstream policy apply --pod-security restricted --resource deploy.yaml")]
 pub(crate) struct Apply {
     /// Policies: files, or folders of them.
-    #[arg(required = true, value_name = "POLICY")]
+    #[arg(required_unless_present = "pod_security", value_name = "POLICY")]
     policies: Vec<PathBuf>,
     /// Objects to judge: a file, a folder, or - for standard input. May be given several times.
     #[arg(long, short, required = true, value_name = "FILE|DIR|-")]
@@ -52,6 +58,11 @@ pub(crate) struct Apply {
     /// Exceptions to the policies (PolicyException): a file or a folder. May be given several times.
     #[arg(long, short, value_name = "FILE|DIR")]
     exception: Vec<PathBuf>,
+    /// Hold pods, and the pods of controllers, against the Pod Security Standards, each check a row of
+    /// its own; with or without policies. LEVEL is privileged, baseline or restricted; VERSION is latest,
+    /// or a version such as v1.30.
+    #[arg(long, value_name = "LEVEL[:VERSION]")]
+    pod_security: Option<Standard>,
     /// Fill in what the API server would before its admission: judge as a cluster would.
     #[arg(long)]
     defaults: bool,
@@ -60,12 +71,13 @@ pub(crate) struct Apply {
     all: bool,
     /// How to write the results; a table unless asked otherwise, also into a pipe.
     #[arg(long, short, value_enum, default_value = "table", value_name = "FORMAT")]
-    output: Format,
+    output: ResultFormat,
 }
 
 /// What is known while objects are judged.
 struct Run {
     judge: Judge,
+    standard: Option<Standard>,
     sink: Sink,
     summary: Summary,
     /// Whether each policy matched anything.
@@ -84,8 +96,24 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
+    let now = Timestamp::now();
+    for expired in exceptions.iter().filter(|exception| exception.is_expired(now)) {
+        let name = expired.qualified_name();
+        console.warn(&format!("exception `{name}` has expired and exempts nothing"));
+    }
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let circumstances = Circumstances { values, exceptions, user, defaults, now: Timestamp::now() };
+    let (parameters, answers) = (Vec::new(), HashMap::new());
+    let circumstances = Circumstances {
+        values,
+        exceptions,
+        user,
+        existing: None,
+        defaults,
+        parameters,
+        answers,
+        stubs: Stubs::default(),
+        now,
+    };
     let (judge, duplicates) = Judge::new(policies, circumstances);
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
@@ -93,6 +121,7 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let names: Vec<_> = judge.policies().iter().map(Policy::qualified_name).collect();
     let mut run = Run {
         judge,
+        standard: command.pod_security,
         sink: Sink::new(command.output, command.all, console.paint()),
         summary: Summary::default(),
         matched: vec![false; names.len()],
@@ -113,6 +142,9 @@ fn load_policies(
     command: &Apply,
     console: &mut Console,
 ) -> Result<(Vec<Policy>, ExitCode), Failure> {
+    if command.policies.is_empty() {
+        return Ok((Vec::new(), ExitCode::Done));
+    }
     let loaded = policies::load(&command.policies)?;
     let mut code = ExitCode::Done;
     for failure in &loaded.failures {
@@ -162,20 +194,37 @@ impl Run {
         self.objects += 1;
         let place = format!("{}:{}", document.file, document.line);
         self.judge.notice(&document.value);
-        let spoken = self.judge.judge(document.value, None);
-        let mut results = Vec::with_capacity(spoken.len());
-        let mut made = Vec::new();
-        for Spoken { response, generated } in spoken {
+        let standard = self.standard.map(|standard| {
+            let mut object = document.value.clone();
+            scope::put_into_namespace(&mut object);
+            standard.judge(&object)
+        });
+        let judged = self.judge.judge(document.value, None);
+        let targets = judged.targets.into_iter();
+        let mut patched: Vec<Value> =
+            judged.patched.into_iter().map(|(_, object)| object).collect();
+        // Each policy had the object as the one before it left it: the last one is what counts.
+        patched.drain(..patched.len().saturating_sub(1));
+        let mut responses = judged.responses;
+        for target in targets {
+            responses.push(target.response);
+            patched.extend(target.object);
+        }
+        let mut results = Vec::with_capacity(responses.len());
+        for response in responses {
             if let Some(matched) = self.matched.get_mut(response.policy_index) {
                 *matched = true;
             }
             let result = RuleResult::from(response);
             self.summary.count(result.result);
-            made.extend(generated.into_iter().map(|object| Made::new(&result, object.object)));
+            results.push(result);
+        }
+        for result in standard.into_iter().flatten() {
+            self.summary.count(result.result);
             results.push(result);
         }
         self.sink.object(&place, &results, console)?;
-        self.sink.made(&made)?;
+        patched.iter().try_for_each(|object| self.sink.patched(object))?;
         Ok(())
     }
 

@@ -7,9 +7,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::commands::Format;
+use crate::commands::policy::ResultFormat;
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
+use crate::junit::{self, Case, Outcome, Suite};
 use crate::offline::expectation::{self, Expectation, Report};
 use crate::offline::report::counted;
 
@@ -17,7 +18,7 @@ use crate::offline::report::counted;
 ///
 /// An expectation holds only where the rule it names says something of the resource it names, and
 /// says what is expected. A rule that says nothing is not taken for one that passes. What this version
-/// cannot run (such as mutate rules, or the CEL policy kinds) counts as unsupported and
+/// cannot run (such as generate rules, or the CEL policy kinds) counts as unsupported and
 /// is named, never as held.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,7 +32,7 @@ pub(crate) struct Test {
     all: bool,
     /// How to write the results; a table unless asked otherwise, also into a pipe.
     #[arg(long, short, value_enum, default_value = "table", value_name = "FORMAT")]
-    output: Format,
+    output: ResultFormat,
 }
 
 pub(super) fn run(command: &Test, console: &mut Console) -> Result<ExitCode, Failure> {
@@ -40,12 +41,13 @@ pub(super) fn run(command: &Test, console: &mut Console) -> Result<ExitCode, Fai
     progress.finish();
     let report = report?;
     match command.output {
-        Format::Json => {
+        ResultFormat::Json => {
             let Report { expectations, summary, .. } = &report;
             let document = json!({"expectations": expectations, "summary": summary});
             writeln!(console.out(), "{document:#}")?;
         }
-        Format::Table => table(&report, command.all, console)?,
+        ResultFormat::Junit => junit(&report, console.out())?,
+        ResultFormat::Table => table(&report, command.all, console)?,
     }
     console.flush()?;
     let mut code = ExitCode::Done;
@@ -60,6 +62,26 @@ pub(super) fn run(command: &Test, console: &mut Console) -> Result<ExitCode, Fai
         code = code.and(ExitCode::Failed);
     }
     Ok(code)
+}
+
+/// Every expectation as a case, a suite for each file; what was not run is skipped.
+fn junit(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+    junit::begin(out)?;
+    for of_file in report.expectations.chunk_by(|left, right| left.file == right.file) {
+        let mut suite = Suite::new(of_file.first().map_or("", |each| each.file.as_str()));
+        for each in of_file {
+            let outcome = match (each.holds, &each.unsupported) {
+                (true, _) => Outcome::Passed,
+                (false, Some(_)) => Outcome::Skipped(each.reason.clone()),
+                (false, None) => Outcome::Failed(outcome(each)),
+            };
+            let rule = if each.rule.is_empty() { "*" } else { &each.rule };
+            let name = format!("{rule} {} {}: {}", each.kind, each.resource, each.expected);
+            suite.push(Case { class: each.policy.clone(), name, outcome });
+        }
+        suite.write(out)?;
+    }
+    junit::end(out)
 }
 
 /// Expectations that do not hold, below their files, and the counts.

@@ -31,6 +31,9 @@ pub(super) fn read(message: &str) -> Option<Answer> {
     if let Some(rest) = message.strip_prefix("admission webhook ") {
         let (webhook, rest) = quoted(rest)?;
         let why = rest.strip_prefix(" denied the request")?;
+        if webhook == webhooks::OF_POLICIES {
+            return None;
+        }
         let why = why.strip_prefix(": ").unwrap_or_default();
         let enforcer = webhooks::enforcer(&webhook);
         let (policies, rules) = policies_of(enforcer, why);

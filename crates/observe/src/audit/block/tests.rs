@@ -215,3 +215,14 @@ fn a_real_failed_open_webhook_is_named() {
     let open = |line: &str| failed_open(&Event::parse(line.as_bytes()).unwrap());
     assert_eq!(REAL.lines().flat_map(open).collect::<Vec<_>>(), ["open.example.com"]);
 }
+
+#[test]
+fn a_document_that_is_no_policy_is_refused_by_none() {
+    let message =
+        r#"admission webhook "policies.proofstream.dev" denied the request: it cannot be used"#;
+    let event = with(message, 403);
+    let event = Event::parse(event.as_bytes()).unwrap();
+    assert!(!matches!(classify(&event), Classification::Refused(_)), "{:?}", classify(&event));
+    let change = r#"admission webhook "fail.mutate.proofstream.dev" denied the request: no"#;
+    assert_eq!(refusal(change).enforcer, Enforcer::Proofstream);
+}

@@ -2,9 +2,15 @@
 
 use proofstream_model::Enforcer;
 
+/// Our webhook that looks at policies themselves: what it refuses is no policy, and no policy refuses it.
+pub(super) const OF_POLICIES: &str = "policies.proofstream.dev";
+
 /// The enforcer behind the webhook `name`.
 pub(super) fn enforcer(name: &str) -> Enforcer {
-    if name.ends_with(".validate.proofstream.dev") {
+    if [".validate.proofstream.dev", ".mutate.proofstream.dev"]
+        .iter()
+        .any(|ours| name.ends_with(ours))
+    {
         return Enforcer::Proofstream;
     }
     // `validate.kyverno.svc-fail`, `…-ignore-finegrained-POLICY`, `vpol.validate.kyverno.svc-…`.

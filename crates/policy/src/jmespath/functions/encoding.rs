@@ -15,7 +15,6 @@ pub(super) const TABLE: &[Function] = &[
     fixed("sha256", &[Kinds::TEXT], sha256),
     fixed("sha1", &[Kinds::TEXT], sha1),
     fixed("md5", &[Kinds::TEXT], md5),
-    fixed("x509_decode", &[Kinds::TEXT], x509_decode),
 ];
 
 /// Largest document that `parse_json` and `parse_yaml` read, in bytes.
@@ -65,7 +64,7 @@ fn document<'d>(interpreter: &Interpreter, data: &'d Data<'_>) -> Result<&'d str
     Ok(text)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -86,8 +85,4 @@ fn sha1<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failu
 fn md5<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
     let [text] = take(arguments)?;
     Ok(Data::text(hexadecimal(&md5::Md5::digest(text_of(&text)?))))
-}
-
-fn x509_decode<'a>(_: &Interpreter, _: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
-    Err(Failure::invalid("certificates cannot be decoded by this version"))
 }

@@ -173,7 +173,11 @@ fn object_from_lists<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Da
     let mut made = Map::new();
     for key in keys.into_elements().unwrap_or_default() {
         let value = values.next().map_or(Ok(Value::Null), Data::into_value)?;
-        made.insert(json_text(key.to_value()?.as_ref()).into_owned(), value);
+        let key = key.to_value()?;
+        if !matches!(key.as_ref(), Value::String(_) | Value::Number(_) | Value::Bool(_)) {
+            return Err(Failure::invalid(format!("`{key}` cannot be the key of an object")));
+        }
+        made.insert(json_text(key.as_ref()).into_owned(), value);
     }
     Ok(Data::Owned(Value::Object(made)))
 }

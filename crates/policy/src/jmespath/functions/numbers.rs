@@ -1,12 +1,10 @@
 //! Arithmetic on numbers, quantities and durations.
 
-use serde_json::Value;
-
 use super::super::data::number;
 use super::super::{Data, Failure, Interpreter};
 use super::{Function, Kinds, fixed, number_of, take, whole_of};
 use crate::duration::Duration;
-use crate::quantity::Quantity;
+use proofstream_cel::Quantity;
 
 const OPERAND: Kinds = Kinds::TEXT.or(Kinds::NUMBER);
 
@@ -167,7 +165,8 @@ fn sum<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failur
             None => next,
         });
     }
-    Ok(total.map_or(Data::Owned(Value::from(0)), Operand::into_data))
+    let total = total.ok_or_else(|| Failure::invalid("the list is empty"))?;
+    Ok(total.into_data())
 }
 
 fn subtract<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
@@ -220,6 +219,9 @@ fn modulo<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Fai
             Operand::Number(left % right)
         }
         (Operand::Quantity(left), Operand::Quantity(right)) => {
+            if left.nano % 1_000_000_000 != 0 || right.nano % 1_000_000_000 != 0 {
+                return Err(Failure::invalid("operands must be whole amounts"));
+            }
             let nano = left.nano.checked_rem(right.nano).ok_or_else(zero)?;
             Operand::Quantity(Quantity { nano, notation: left.notation })
         }

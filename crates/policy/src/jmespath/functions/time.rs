@@ -96,12 +96,6 @@ fn by_layout(layout: &str, text: &str) -> Result<Zoned, Failure> {
         return moment(text);
     }
     let unreadable = || Failure::invalid(format!("`{text}` does not follow layout `{layout}`"));
-    // A layout of digits alone means seconds since 1970.
-    if layout.len() >= 9 && layout.bytes().all(|b| b.is_ascii_digit()) {
-        let seconds: i64 = text.parse().map_err(|_| unreadable())?;
-        let timestamp = Timestamp::from_second(seconds).map_err(|_| unreadable())?;
-        return Ok(timestamp.to_zoned(TimeZone::UTC));
-    }
     let mut format = String::new();
     let mut rest = layout;
     'pieces: while let Some(first) = rest.chars().next() {
@@ -171,7 +165,15 @@ fn time_add<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, F
 
 fn time_parse<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {
     let [layout, time] = take(arguments)?;
-    Ok(Data::text(rfc3339(&by_layout(text_of(&layout)?, text_of(&time)?)?)))
+    let (layout, time) = (text_of(&layout)?, text_of(&time)?);
+    // Here, and only here, a number for a layout means seconds since 1970.
+    if layout.parse::<i64>().is_ok() {
+        let unreadable = || Failure::invalid(format!("`{time}` is no number of seconds"));
+        let seconds: i64 = time.parse().map_err(|_| unreadable())?;
+        let moment = Timestamp::from_second(seconds).map_err(|_| unreadable())?;
+        return Ok(Data::text(rfc3339(&moment.to_zoned(TimeZone::UTC))));
+    }
+    Ok(Data::text(rfc3339(&by_layout(layout, time)?)))
 }
 
 fn time_to_cron<'a>(_: &Interpreter, arguments: Vec<Data<'a>>) -> Result<Data<'a>, Failure> {

@@ -2,29 +2,42 @@
 
 use std::io;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::commands::Format;
+use crate::commands::policy::ResultFormat;
 use crate::console::{Console, Paint};
 use crate::exit::Failure;
-use crate::offline::report::{Made, RuleResult, Summary, Word};
-
-/// Most bytes of generated objects that wait for the results' end.
-const MAX_MADE: usize = 256 << 20;
+use crate::junit::{self, Case, Outcome, Suite};
+use crate::offline::report::{RuleResult, Summary, Word};
 
 /// Where results go.
 pub(super) enum Sink {
-    Table { all: bool, paint: Paint, began: bool },
-    Json { first: bool, made: String },
+    Table {
+        all: bool,
+        paint: Paint,
+        began: bool,
+        patched: usize,
+    },
+    /// Changed objects come after all results, so they are kept until then, as text.
+    Json {
+        first: bool,
+        patched: Vec<String>,
+        kept: usize,
+    },
+    Junit,
 }
+
+/// Most bytes of changed objects that are kept.
+const MAX_PATCHED: usize = 512 << 20;
 
 // === impl Sink ===
 
 impl Sink {
-    pub(super) fn new(format: Format, all: bool, paint: Paint) -> Self {
+    pub(super) fn new(format: ResultFormat, all: bool, paint: Paint) -> Self {
         match format {
-            Format::Table => Self::Table { all, paint, began: false },
-            Format::Json => Self::Json { first: true, made: String::new() },
+            ResultFormat::Table => Self::Table { all, paint, began: false, patched: 0 },
+            ResultFormat::Json => Self::Json { first: true, patched: Vec::new(), kept: 0 },
+            ResultFormat::Junit => Self::Junit,
         }
     }
 
@@ -32,6 +45,7 @@ impl Sink {
         match self {
             Self::Table { .. } => Ok(()),
             Self::Json { .. } => write!(console.out(), "{{\"results\":["),
+            Self::Junit => junit::begin(console.out()),
         }
     }
 
@@ -50,7 +64,8 @@ impl Sink {
                 }
                 Ok(())
             }
-            Self::Table { all, paint, began } => {
+            Self::Junit => suite(place, results).write(console.out()),
+            Self::Table { all, paint, began, .. } => {
                 let shown: Vec<_> = results
                     .iter()
                     .filter(|each| *all || !matches!(each.result, Word::Pass | Word::Skip))
@@ -66,17 +81,22 @@ impl Sink {
         }
     }
 
-    /// Keeps what rules make for the end of a JSON document.
-    pub(super) fn made(&mut self, objects: &[Made]) -> Result<(), Failure> {
-        let Self::Json { made, .. } = self else { return Ok(()) };
-        for object in objects {
-            let text = serde_json::to_string(object).map_err(io::Error::from)?;
-            if made.len() + text.len() > MAX_MADE {
-                let message = format!("more than {} MiB of generated objects", MAX_MADE >> 20);
-                return Err(Failure::input(message).help("judge fewer objects at a time"));
+    /// Takes an object as mutate rules left it.
+    pub(super) fn patched(&mut self, object: &Value) -> Result<(), Failure> {
+        match self {
+            Self::Table { patched, .. } => *patched += 1,
+            // The format knows cases alone.
+            Self::Junit => {}
+            Self::Json { patched, kept, .. } => {
+                let text = object.to_string();
+                *kept += text.len();
+                if *kept > MAX_PATCHED {
+                    let mebibytes = MAX_PATCHED >> 20;
+                    let message = format!("the changed objects take more than {mebibytes} MiB");
+                    return Err(Failure::input(message).help("give fewer resources at once"));
+                }
+                patched.push(text);
             }
-            made.push_str(if made.is_empty() { "\n" } else { ",\n" });
-            made.push_str(&text);
         }
         Ok(())
     }
@@ -88,20 +108,43 @@ impl Sink {
         console: &mut Console,
     ) -> io::Result<()> {
         match self {
-            Self::Json { made, .. } => {
+            Self::Json { patched, .. } => {
                 let summary = json!(summary);
+                let patched = patched.join(",\n");
                 let out = console.out();
-                write!(out, "\n],\"patched\":[],\"generated\":[{made}")?;
-                writeln!(out, "],\"summary\":{summary}}}")
+                write!(out, "\n],\"patched\":[{patched}],\"generated\":[],")?;
+                writeln!(out, "\"summary\":{summary}}}")
             }
-            Self::Table { began, .. } => {
+            Self::Junit => junit::end(console.out()),
+            Self::Table { began, patched, .. } => {
                 if *began {
                     writeln!(console.out())?;
                 }
-                writeln!(console.out(), "{what}: {}", summary.in_words())
+                let changed = match patched {
+                    0 => String::new(),
+                    count => format!(", {count} changed"),
+                };
+                writeln!(console.out(), "{what}: {}{changed}", summary.in_words())
             }
         }
     }
+}
+
+/// The results for one object: a rule that does not apply was not run, one that only warns holds.
+fn suite(place: &str, results: &[RuleResult]) -> Suite {
+    let named = results.first().map(|result| format!("{} ({place})", result.resource));
+    let mut suite = Suite::new(named.unwrap_or_default());
+    for result in results {
+        let message = || result.message.clone();
+        let outcome = match result.result {
+            Word::Pass | Word::Warn => Outcome::Passed,
+            Word::Fail => Outcome::Failed(message()),
+            Word::Error => Outcome::Error(message()),
+            Word::Skip => Outcome::Skipped(message()),
+        };
+        suite.push(Case { class: result.policy.clone(), name: result.rule.clone(), outcome });
+    }
+    suite
 }
 
 /// One result: its word, policy and rule, and below them the message.

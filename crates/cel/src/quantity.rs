@@ -7,7 +7,7 @@ const NANO: i128 = 1_000_000_000;
 
 /// How a quantity was written, and so how a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notation {
+pub enum Notation {
     /// `Ki`, `Mi`, …
     Binary,
     /// `m`, `k`, `M`, … or none.
@@ -18,13 +18,16 @@ pub(crate) enum Notation {
 
 /// An amount in billionths of the unit; amounts compare by value alone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Quantity {
-    pub(crate) nano: i128,
-    pub(crate) notation: Notation,
+pub struct Quantity {
+    /// Billionths of the unit.
+    pub nano: i128,
+    /// How it was written.
+    pub notation: Notation,
 }
 
 impl Quantity {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads a quantity; `None` where the text is none.
+    pub fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = match text.as_bytes().first()? {
             b'-' => (true, text.get(1..)?),
             b'+' => (false, text.get(1..)?),
@@ -60,14 +63,36 @@ impl Quantity {
         Some(Self { nano: if negative { -nano } else { nano }, notation })
     }
 
+    /// A whole amount.
+    pub(crate) fn whole(amount: i64) -> Self {
+        Self { nano: i128::from(amount) * NANO, notation: Notation::Decimal }
+    }
+
+    /// The amount, if it is whole and `i64` holds it.
+    pub(crate) fn as_integer(self) -> Option<i64> {
+        if self.nano % NANO == 0 { i64::try_from(self.nano / NANO).ok() } else { None }
+    }
+
+    /// The sum, printed as the first is; a zero takes the other's notation.
+    pub(crate) fn add(self, other: Self) -> Option<Self> {
+        let notation = if self.nano == 0 { other.notation } else { self.notation };
+        Some(Self { nano: self.nano.checked_add(other.nano)?, notation })
+    }
+
+    /// The difference, printed as the first is.
+    pub(crate) fn subtract(self, other: Self) -> Option<Self> {
+        self.add(Self { nano: other.nano.checked_neg()?, notation: other.notation })
+    }
+
     /// An amount written without suffix.
     #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
-    pub(crate) fn from_number(number: f64) -> Self {
+    pub fn from_number(number: f64) -> Self {
         Self { nano: (number * 1e9).round() as i128, notation: Notation::Decimal }
     }
 
+    /// The amount as a double, which may lose digits.
     #[expect(clippy::cast_precision_loss, reason = "ratios of the field are doubles")]
-    pub(crate) fn as_f64(self) -> f64 {
+    pub fn as_f64(self) -> f64 {
         self.nano as f64 / 1e9
     }
 }

@@ -1,0 +1,199 @@
+//! What a compiled expression is, and what is declared before one is compiled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regex::Regex;
+
+use crate::ast::Binary;
+use crate::checker::Checker;
+use crate::error::{CompileError, Fault};
+use crate::library::{Overload, Run, Signature};
+use crate::machine::{Host, Machine, Meter};
+use crate::parser;
+use crate::types::Type;
+use crate::value::Value;
+
+/// The names and functions that a host gives to expressions.
+#[derive(Debug, Clone, Default)]
+pub struct Declarations {
+    names: HashMap<String, (usize, Type)>,
+    functions: HashMap<String, Vec<Arc<Overload>>>,
+}
+
+/// A function's signature that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a signature")]
+pub struct NotASignature(pub String);
+
+impl Declarations {
+    /// Declares a name, dotted ones included (`variables.containers`), with the slot by which the
+    /// host is asked for its value. A name declared again means the new slot.
+    pub fn declare(&mut self, name: &str, slot: usize, its_type: Type) {
+        self.names.insert(name.to_owned(), (slot, its_type));
+    }
+
+    /// Declares a function of the host (`resource.get`, `(string,string)->dyn`) with the number by
+    /// which the host is asked to run it.
+    ///
+    /// # Errors
+    /// A signature that cannot be read.
+    pub fn declare_function(
+        &mut self,
+        name: &str,
+        text: &str,
+        number: usize,
+    ) -> Result<(), NotASignature> {
+        let signature = Signature::read(text).ok_or_else(|| NotASignature(text.to_owned()))?;
+        let overload = Arc::new(Overload { signature, run: Run::Host(number) });
+        self.functions.entry(name.to_owned()).or_default().push(overload);
+        Ok(())
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&(usize, Type)> {
+        self.names.get(name)
+    }
+
+    /// Whether a name, or one below it, is declared.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        let below = |known: &String| {
+            known.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.names.keys().any(below)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    pub(crate) fn functions(&self, name: &str) -> &[Arc<Overload>] {
+        self.functions.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// A compiled expression; immutable, and shared between threads.
+#[derive(Debug)]
+pub struct Program {
+    expression: String,
+    root: Node,
+    result: Type,
+}
+
+impl Program {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// What is wrong in it, and where.
+    pub fn compile(expression: &str, declarations: &Declarations) -> Result<Self, CompileError> {
+        let wrong = |found| CompileError::new(found, expression);
+        let parsed = parser::parse(expression).map_err(wrong)?;
+        let (root, result) = Checker::new(declarations).check(&parsed).map_err(wrong)?;
+        Ok(Self { expression: expression.to_owned(), root, result })
+    }
+
+    /// The same, for an expression whose value must be of a type. One whose type only the evaluation
+    /// will know is accepted.
+    ///
+    /// # Errors
+    /// What is wrong in it, and where.
+    pub fn compile_as(
+        expression: &str,
+        declarations: &Declarations,
+        wanted: &Type,
+    ) -> Result<Self, CompileError> {
+        let program = Self::compile(expression, declarations)?;
+        if program.result != *wanted && program.result != Type::Dyn {
+            let message = format!("must be of type `{wanted}`, not `{}`", program.result);
+            return Err(CompileError::new(crate::error::Wrong::new(0, message), expression));
+        }
+        Ok(program)
+    }
+
+    /// The expression.
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// The type of its value.
+    pub fn result(&self) -> &Type {
+        &self.result
+    }
+
+    /// The value of the expression.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub fn evaluate<'v>(&self, host: &dyn Host<'v>, meter: &Meter) -> Result<Value<'v>, Fault> {
+        Machine::new(host, meter).evaluate(&self.root)
+    }
+}
+
+/// A step of a compiled expression.
+#[derive(Debug)]
+pub(crate) enum Node {
+    Constant(Value<'static>),
+    /// A declared name, by its slot.
+    Variable(usize),
+    /// A name of a macro, by its place on the stack.
+    Local(usize),
+    Select(Box<Node>, Box<str>),
+    Has(Box<Node>, Box<str>),
+    OptionalSelect(Box<Node>, Box<str>),
+    Index(Box<[Node; 2]>),
+    OptionalIndex(Box<[Node; 2]>),
+    List(Vec<(Node, bool)>),
+    Map(Vec<(Node, Node, bool)>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    Binary(Binary, Box<[Node; 2]>),
+    Conditional(Box<[Node; 3]>),
+    /// `x.or(y)` and `x.orValue(y)`: the other is evaluated only where it is needed.
+    OptionalOr(Box<[Node; 2]>),
+    OptionalOrValue(Box<[Node; 2]>),
+    Call(Box<Call>),
+    Comprehension(Box<Comprehension>),
+    /// `cel.bind`: a value, and what is evaluated with it on the stack.
+    Bind(Box<[Node; 2]>),
+    /// `optMap` (false) and `optFlatMap` (true).
+    OptionalMap(Box<[Node; 2]>, bool),
+}
+
+/// A call of a function.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) name: Box<str>,
+    /// What fits the types that were known when it was compiled.
+    pub(crate) overloads: Vec<Arc<Overload>>,
+    pub(crate) arguments: Vec<Node>,
+    /// The regular expression among its arguments, where it is written out.
+    pub(crate) pattern: Option<Regex>,
+}
+
+/// A loop over a list or a map.
+#[derive(Debug)]
+pub(crate) struct Comprehension {
+    pub(crate) kind: Loop,
+    pub(crate) range: Node,
+    /// Whether keys and values (places and elements) each have a name.
+    pub(crate) two_names: bool,
+    pub(crate) condition: Option<Node>,
+    pub(crate) body: Node,
+}
+
+/// What a loop makes of its elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loop {
+    All,
+    Exists,
+    ExistsOne,
+    /// `map`, `transformList`.
+    List,
+    Filter,
+    /// `transformMap`.
+    Map,
+    /// `transformMapEntry`.
+    MapEntry,
+    SortBy,
+}

@@ -1,0 +1,153 @@
+//! Objects as a test expects rules to leave them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::selector::Identity;
+use crate::offline::files;
+use crate::offline::scope;
+
+/// The objects of the files that an entry names; none where it names no file.
+#[derive(Debug, Default)]
+pub(super) struct Patched {
+    objects: Vec<(Identity, Value)>,
+    /// Why some file cannot be used.
+    failure: Option<String>,
+    is_asked: bool,
+}
+
+// === impl Patched ===
+
+impl Patched {
+    pub(super) fn load(paths: &[PathBuf]) -> Self {
+        let mut patched = Self { is_asked: !paths.is_empty(), ..Self::default() };
+        for path in paths {
+            match files::open(path) {
+                Ok(documents) => {
+                    for document in documents {
+                        match document {
+                            Ok(document) => patched.keep(document.value),
+                            Err(error) => patched.failure = Some(error.to_string()),
+                        }
+                    }
+                }
+                Err(failure) => patched.failure = Some(failure.message),
+            }
+        }
+        patched
+    }
+
+    fn keep(&mut self, mut object: Value) {
+        scope::put_into_namespace(&mut object);
+        self.objects.push((Identity::of(&object), object));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    pub(super) fn knows(&self, identity: &Identity) -> bool {
+        self.objects.iter().any(|(known, _)| known == identity)
+    }
+
+    /// How an object differs from what is expected of it, in words; `None` where it does not, or
+    /// nothing is expected.
+    pub(super) fn difference(&self, object: &Value) -> Option<String> {
+        if !self.is_asked {
+            return None;
+        }
+        if let Some(failure) = &self.failure {
+            return Some(format!("the patched resource cannot be read: {failure}"));
+        }
+        let identity = Identity::of(object);
+        let Some((_, wanted)) = self.objects.iter().find(|(known, _)| *known == identity) else {
+            return Some("the file of patched resources does not contain this one".to_owned());
+        };
+        let path = first_difference(&tidy(object)?, &tidy(wanted)?, String::new())?;
+        Some(format!("the object differs from the patched resource at `{path}`"))
+    }
+}
+
+/// A value without what is null or empty, as the established command compares objects; `None` where
+/// nothing is left.
+fn tidy(value: &Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::Object(members) => {
+            let tidied = members.iter().filter_map(|(key, member)| Some((key, tidy(member)?)));
+            let tidied: BTreeMap<_, _> = tidied.collect();
+            (!tidied.is_empty())
+                .then(|| tidied.into_iter().map(|(key, member)| (key.clone(), member)).collect())
+        }
+        Value::Array(items) => {
+            let tidied: Vec<Value> = items.iter().filter_map(tidy).collect();
+            (!tidied.is_empty()).then_some(Value::Array(tidied))
+        }
+        scalar => Some(scalar.clone()),
+    }
+}
+
+/// Where two values first differ, as a JSON pointer; numbers are compared by value.
+fn first_difference(left: &Value, right: &Value, at: String) -> Option<String> {
+    match (left, right) {
+        (Value::Object(left), Value::Object(right)) => {
+            let keys: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+                match (left.get(key), right.get(key)) {
+                    (Some(left), Some(right)) => first_difference(left, right, at),
+                    _ => Some(at),
+                }
+            })
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            let pairs = left.iter().zip(right).enumerate();
+            let within = pairs.into_iter().find_map(|(place, (left, right))| {
+                first_difference(left, right, format!("{at}/{place}"))
+            });
+            within.or_else(|| {
+                (left.len() != right.len()).then(|| format!("{at}/{}", left.len().min(right.len())))
+            })
+        }
+        (Value::Number(left), Value::Number(right)) => {
+            (left != right && left.as_f64() != right.as_f64()).then_some(at)
+        }
+        _ => (left != right).then_some(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn differ(left: &Value, right: &Value) -> Option<String> {
+        let object = |spec: &Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec});
+        let mut patched = Patched { is_asked: true, ..Patched::default() };
+        patched.keep(object(right));
+        let mut left = object(left);
+        scope::put_into_namespace(&mut left);
+        patched.difference(&left)
+    }
+
+    #[test]
+    fn what_is_empty_does_not_count_and_order_does() {
+        assert_eq!(differ(&json!({"a": 1, "b": {}, "c": []}), &json!({"a": 1.0, "d": null})), None);
+        let said = differ(&json!({"a": ["x", "y"]}), &json!({"a": ["y", "x"]})).unwrap();
+        assert!(said.ends_with("at `/spec/a/0`"), "{said}");
+        let said = differ(&json!({"a": {"b/c": 1}}), &json!({"a": {"b/c": 1, "d": 2}})).unwrap();
+        assert!(said.ends_with("at `/spec/a/d`"), "{said}");
+        assert!(differ(&json!({"a": "1"}), &json!({"a": 1})).is_some());
+    }
+
+    #[test]
+    fn an_object_that_is_not_in_the_file_is_not_as_expected() {
+        let mut patched = Patched { is_asked: true, ..Patched::default() };
+        assert!(patched.difference(&json!({"kind": "Pod"})).is_some());
+        patched.is_asked = false;
+        assert_eq!(patched.difference(&json!({"kind": "Pod"})), None);
+    }
+}

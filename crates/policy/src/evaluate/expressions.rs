@@ -1,0 +1,305 @@
+//! Validate rules written in CEL, and CEL preconditions.
+
+use std::cell::{OnceCell, RefCell};
+use std::sync::LazyLock;
+
+use proofstream_cel::{Fault, Host, Meter, Opaque, Program, Value as CelValue};
+use serde_json::{Map, Value, json};
+
+use super::{Said, functions};
+use crate::environment::Lookup;
+use crate::jmespath::Failure;
+use crate::policy::expressions::{
+    AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, IMAGES, NAMESPACE_OBJECT, OBJECT,
+    OLD_OBJECT, PARAMS, Parameters, Precondition, REQUEST, VARIABLES,
+};
+use crate::response::Status;
+use crate::scope::Scope;
+
+/// What the expressions of one rule may cost, as in Kubernetes.
+const BUDGET: u64 = 10_000_000;
+/// Longest message that an expression may make, as in Kubernetes.
+const MAX_MESSAGE: usize = 5 * 1024;
+
+/// What expressions read.
+struct Sources<'s> {
+    scope: &'s Scope<'s>,
+    parameter: Option<&'s Value>,
+    request: OnceCell<Value>,
+    namespace: OnceCell<Value>,
+    images: OnceCell<Value>,
+}
+
+/// A value, or why there is none.
+type Found<'s> = Result<CelValue<'s>, Fault>;
+
+/// What expressions ask for values.
+struct Ground<'s> {
+    sources: &'s Sources<'s>,
+    variables: &'s [Program],
+    /// Values of variables that were asked for; each is made once.
+    known: RefCell<Vec<Option<Found<'s>>>>,
+}
+
+/// What the preconditions of a rule say; `None` where they hold.
+pub(super) fn preconditions<'s>(
+    preconditions: &'s [Precondition],
+    expressions: Option<&'s Expressions>,
+    scope: &'s Scope<'s>,
+) -> Option<Said> {
+    if preconditions.is_empty() {
+        return None;
+    }
+    let sources = Sources::new(scope, None);
+    let variables = expressions.map(|own| own.variables.as_slice()).unwrap_or_default();
+    let ground = Ground::new(&sources, variables);
+    let meter = Meter::new(BUDGET);
+    let mut failed = None;
+    for precondition in preconditions {
+        match precondition.program.evaluate(&ground, &meter) {
+            Ok(CelValue::Bool(true)) => {}
+            Ok(CelValue::Bool(false)) => {
+                let message = format!("CEL precondition `{}` not met", precondition.name);
+                return Some(Said::new(Status::Skip, message));
+            }
+            Ok(other) => {
+                let found = Fault::Invalid(format!("it is of type `{}`", other.type_name()));
+                failed.get_or_insert((precondition, found));
+            }
+            Err(fault) => {
+                failed.get_or_insert((precondition, fault));
+            }
+        }
+    }
+    failed.map(|(precondition, fault)| {
+        let message =
+            format!("CEL precondition `{}` resulted in error: {fault}", precondition.name);
+        let on_fault = expressions.map_or(FAILS, |own| own.on_fault);
+        Said::new(on_fault.precondition, message)
+    })
+}
+
+/// What a rule's expressions say.
+pub(super) fn judge(rule: &str, expressions: &Expressions, scope: &Scope<'_>) -> Said {
+    let passed = || Said::new(Status::Pass, format!("rule {rule} passed"));
+    let meter = Meter::new(BUDGET);
+    let parameters = match &expressions.parameters {
+        None => return judge_with(expressions, scope, None, &meter).unwrap_or_else(passed),
+        Some(parameters) => parameters.find(scope),
+    };
+    let parameters = match parameters {
+        Ok(found) => found,
+        Err(failure) => return Said::error("parameters cannot be found", &failure),
+    };
+    let refused = parameters
+        .iter()
+        .find_map(|parameter| judge_with(expressions, scope, Some(parameter), &meter));
+    refused.unwrap_or_else(passed)
+}
+
+/// The first demand that does not hold.
+fn judge_with(
+    expressions: &Expressions,
+    scope: &Scope<'_>,
+    parameter: Option<&Value>,
+    meter: &Meter,
+) -> Option<Said> {
+    let sources = Sources::new(scope, parameter);
+    let ground = Ground::new(&sources, &expressions.variables);
+    expressions.demands.iter().find_map(|demand| {
+        let fault = match demand.program.evaluate(&ground, meter) {
+            Ok(CelValue::Bool(true)) => return None,
+            Ok(CelValue::Bool(false)) => {
+                return Some(Said::new(Status::Fail, demand.message(&ground, meter)));
+            }
+            Ok(other) => format!("its value is of type `{}`, not `bool`", other.type_name()),
+            Err(fault) => fault.to_string(),
+        };
+        let expression = demand.program.expression().trim();
+        let message = format!("expression `{expression}` resulted in error: {fault}");
+        Some(Said::new(expressions.on_fault.demand, message))
+    })
+}
+
+impl Demand {
+    /// What is said where it does not hold.
+    fn message(&self, ground: &Ground<'_>, meter: &Meter) -> String {
+        let made = self.message_program.as_ref().and_then(|program| {
+            let value = program.evaluate(ground, meter).ok()?;
+            let text = value.as_str()?.trim();
+            let fits = !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');
+            fits.then(|| text.to_owned())
+        });
+        made.or_else(|| self.message.clone())
+            .unwrap_or_else(|| format!("failed expression: {}", self.program.expression().trim()))
+    }
+}
+
+impl Parameters {
+    /// The objects that are bound to `params`.
+    fn find(&self, scope: &Scope<'_>) -> Result<Vec<Value>, Failure> {
+        let judgement = scope.judgement();
+        let namespace = self.namespace.clone().or_else(|| judgement.request.namespace.clone());
+        let lookup = Lookup::Parameters {
+            api_version: self.api_version.clone(),
+            kind: self.kind.clone(),
+            namespace,
+            name: self.name.clone(),
+        };
+        let answer = match judgement.environment.parameters_for(&lookup) {
+            Some(standing_in) => standing_in,
+            None => judgement.answer(lookup)?.clone(),
+        };
+        let listed = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        let fits = |object: &&Value| {
+            let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+            self.selector.as_ref().is_none_or(|selector| selector.matches(&labels))
+        };
+        let found: Vec<Value> = listed.iter().filter(fits).cloned().collect();
+        if found.is_empty() && (self.required || self.name.is_some()) {
+            let named = self.name.as_deref().unwrap_or("with such labels");
+            return Err(Failure::invalid(format!("there is no {} `{named}`", self.kind)));
+        }
+        Ok(found)
+    }
+}
+
+impl<'s> Sources<'s> {
+    fn new(scope: &'s Scope<'s>, parameter: Option<&'s Value>) -> Self {
+        Self {
+            scope,
+            parameter,
+            request: OnceCell::new(),
+            namespace: OnceCell::new(),
+            images: OnceCell::new(),
+        }
+    }
+
+    /// The request as the API server shows it to expressions: what is empty is left out.
+    fn request(&self) -> &Value {
+        self.request.get_or_init(|| self.scope.request_without_objects())
+    }
+
+    /// The images that the object names, by the list of containers; of a deletion the old object.
+    fn images(&self) -> &Value {
+        let request = self.scope.judgement().request;
+        self.images.get_or_init(|| request.subject().map_or_else(|| json!({}), named_images))
+    }
+
+    /// What exceptions allow: nothing, because those that allow a part only are not read.
+    #[expect(clippy::unused_self, reason = "exceptions belong to what expressions read")]
+    fn allowed(&self) -> &Value {
+        static NOTHING: LazyLock<Value> =
+            LazyLock::new(|| json!({"allowedImages": [], "allowedValues": []}));
+        &NOTHING
+    }
+
+    /// The namespace of the object; null for objects without one, and for namespaces themselves.
+    fn namespace(&self) -> Result<&Value, Fault> {
+        if let Some(known) = self.namespace.get() {
+            return Ok(known);
+        }
+        let judgement = self.scope.judgement();
+        let request = judgement.request;
+        let made = match request.namespace.as_deref() {
+            Some(name) if request.kind.kind != "Namespace" && !name.is_empty() => {
+                let url_path = format!("/api/v1/namespaces/{name}");
+                let lookup = Lookup::ApiCall { method: "GET".to_owned(), url_path, body: None };
+                let environment = judgement.environment;
+                if environment.offline && !environment.answers.contains_key(&lookup) {
+                    namespace_from_labels(name, request.namespace_labels.as_ref())
+                } else {
+                    judgement.answer(lookup).map_err(|failure| fault(&failure))?.clone()
+                }
+            }
+            _ => Value::Null,
+        };
+        Ok(self.namespace.get_or_init(|| made))
+    }
+}
+
+/// What is known offline of a namespace.
+fn namespace_from_labels(
+    name: &str,
+    labels: Option<&std::collections::BTreeMap<String, String>>,
+) -> Value {
+    let mut metadata = Map::new();
+    metadata.insert("name".to_owned(), json!(name));
+    if let Some(labels) = labels {
+        metadata.insert("labels".to_owned(), json!(labels));
+    }
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+}
+
+pub(super) fn fault(failure: &Failure) -> Fault {
+    match failure {
+        Failure::Pending => Fault::Pending,
+        other => Fault::Invalid(other.to_string()),
+    }
+}
+
+impl<'s> Ground<'s> {
+    fn new(sources: &'s Sources<'s>, variables: &'s [Program]) -> Self {
+        let known = variables.iter().map(|_| None).collect();
+        Self { sources, variables, known: RefCell::new(known) }
+    }
+
+    fn own_variable(&self, place: usize, meter: &Meter) -> Found<'s> {
+        if let Some(Some(found)) = self.known.borrow().get(place) {
+            return found.clone();
+        }
+        let program =
+            self.variables.get(place).ok_or_else(|| Fault::Invalid("no such name".to_owned()))?;
+        let found = program.evaluate(self, meter);
+        if let Some(cell) = self.known.borrow_mut().get_mut(place) {
+            *cell = Some(found.clone());
+        }
+        found
+    }
+}
+
+/// Where pods stand in what holds them.
+const POD_SPECS: [&str; 3] =
+    ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+
+fn named_images(object: &Value) -> Value {
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let place = match kind {
+        "Pod" => 0,
+        "CronJob" => 2,
+        _ => 1,
+    };
+    let spec = POD_SPECS.get(place).and_then(|pointer| object.pointer(pointer));
+    let list = |name: &str, pointer: &str| -> Value {
+        let listed = spec.and_then(|spec| spec.get(name)).and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(|each| each.pointer(pointer)).cloned().collect()
+    };
+    json!({
+        "containers": list("containers", "/image"),
+        "initContainers": list("initContainers", "/image"),
+        "ephemeralContainers": list("ephemeralContainers", "/image"),
+        "imageVolumes": list("volumes", "/image/reference"),
+    })
+}
+
+impl<'s> Host<'s> for Ground<'s> {
+    fn variable(&self, slot: usize, meter: &Meter) -> Found<'s> {
+        let request = self.sources.scope.judgement().request;
+        let there = |object: Option<&'s Value>| object.map_or(CelValue::Null, CelValue::from_json);
+        Ok(match slot {
+            OBJECT => there(request.object.as_ref()),
+            OLD_OBJECT => there(request.old_object.as_ref()),
+            REQUEST => CelValue::from_json(self.sources.request()),
+            NAMESPACE_OBJECT => CelValue::from_json(self.sources.namespace()?),
+            AUTHORIZER => CelValue::Opaque(std::sync::Arc::new(Opaque::Authorizer)),
+            PARAMS => there(self.sources.parameter),
+            IMAGES => CelValue::from_json(self.sources.images()),
+            EXCEPTIONS => CelValue::from_json(self.sources.allowed()),
+            other => return self.own_variable(other.saturating_sub(VARIABLES), meter),
+        })
+    }
+
+    fn call(&self, function: usize, arguments: &[CelValue<'s>], meter: &Meter) -> Found<'s> {
+        functions::call(self.sources.scope.judgement(), function, arguments, meter)
+    }
+}

@@ -1,0 +1,298 @@
+//! Expressions of `validate.cel` and `celPreconditions`.
+//!
+//! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>
+
+use proofstream_cel::{Declarations, Program, Type};
+use serde_json::Value;
+
+use super::functions;
+use crate::error::ParseError;
+use crate::fields::Fields;
+use crate::response::Status;
+use crate::selection::LabelSelector;
+
+/// Most expressions of one kind in a rule.
+const MAX_EXPRESSIONS: usize = 200;
+
+/// Where names stand; variables follow in their order.
+pub(crate) const OBJECT: usize = 0;
+pub(crate) const OLD_OBJECT: usize = 1;
+pub(crate) const REQUEST: usize = 2;
+pub(crate) const NAMESPACE_OBJECT: usize = 3;
+pub(crate) const AUTHORIZER: usize = 4;
+pub(crate) const PARAMS: usize = 5;
+/// Images of the object, by the list that names them.
+pub(crate) const IMAGES: usize = 6;
+/// What exceptions allow.
+pub(crate) const EXCEPTIONS: usize = 7;
+pub(crate) const VARIABLES: usize = 8;
+
+/// What `validate.cel` demands.
+#[derive(Debug)]
+pub(crate) struct Expressions {
+    /// Values of `variables.…`; each may use those before it.
+    pub(crate) variables: Vec<Program>,
+    pub(crate) demands: Vec<Demand>,
+    pub(crate) parameters: Option<Parameters>,
+    pub(crate) on_fault: OnFault,
+}
+
+/// What a rule says where an expression has no value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnFault {
+    pub(crate) demand: Status,
+    pub(crate) precondition: Status,
+}
+
+/// In the field a demand of `validate.cel` without value is one that does not hold.
+pub(crate) const FAILS: OnFault = OnFault { demand: Status::Fail, precondition: Status::Fail };
+
+/// An expression that must hold, and what is said where it does not.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    pub(crate) program: Program,
+    pub(crate) message: Option<String>,
+    pub(crate) message_program: Option<Program>,
+}
+
+/// A condition that must hold for the rule to be judged.
+#[derive(Debug)]
+pub(crate) struct Precondition {
+    pub(crate) name: String,
+    pub(crate) program: Program,
+}
+
+/// The objects that are bound to `params`, one after another.
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    pub(crate) api_version: String,
+    pub(crate) kind: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) selector: Option<LabelSelector>,
+    /// Whether it is an error that there are none.
+    pub(crate) required: bool,
+}
+
+/// Names that the conditions of a webhook know.
+fn names_of_requests() -> Declarations {
+    let mut made = Declarations::default();
+    let authorizer = || Type::Opaque("authorizer");
+    made.declare("object", OBJECT, Type::Dyn);
+    made.declare("oldObject", OLD_OBJECT, Type::Dyn);
+    made.declare("request", REQUEST, Type::Dyn);
+    made.declare("authorizer", AUTHORIZER, authorizer());
+    made.declare("authorizer.requestResource", AUTHORIZER, authorizer());
+    made
+}
+
+/// Names that every expression of a rule knows.
+fn declarations(has_parameters: bool) -> Declarations {
+    let mut made = names_of_requests();
+    made.declare("namespaceObject", NAMESPACE_OBJECT, Type::Dyn);
+    if has_parameters {
+        made.declare("params", PARAMS, Type::Dyn);
+    }
+    made
+}
+
+/// Reads a rule's `celPreconditions`, and its `validate.cel` if it has one.
+pub(super) fn parse(
+    rule: &Fields<'_>,
+) -> Result<(Vec<Precondition>, Option<Expressions>), ParseError> {
+    let validate = rule.get("validate").map(|value| Fields::open(value, &rule.path("validate")));
+    let validate = validate.transpose()?;
+    let cel = validate.as_ref().and_then(|fields| Some((fields, fields.get("cel")?)));
+    let Some((validate, cel)) = cel else {
+        return Ok((preconditions(rule, "celPreconditions", &declarations(false))?, None));
+    };
+    let known =
+        ["generate", "expressions", "paramKind", "paramRef", "auditAnnotations", "variables"];
+    let fields = Fields::new(cel, &validate.path("cel"), &known)?;
+    fields.flag("generate")?;
+    let parameters = parameters(&fields)?;
+    let mut declared = declarations(parameters.is_some());
+    let variables = variables(&fields, &mut declared)?;
+    let demands = demands(&fields, "expressions", &declared, validate.text("message")?)?;
+    let annotations = annotations(&fields, &declared)?;
+    if demands.is_empty() && annotations == 0 {
+        return Err(fields.error("expressions", "needs at least one expression"));
+    }
+    let preconditions = preconditions(rule, "celPreconditions", &declared)?;
+    let on_fault = FAILS;
+    Ok((preconditions, Some(Expressions { variables, demands, parameters, on_fault })))
+}
+
+/// Reads the expressions of a ValidatingPolicy. A demand without value is an error there, a condition
+/// without value what the failure policy makes of it.
+pub(super) fn parse_validating(
+    spec: &Fields<'_>,
+    namespaced: bool,
+    precondition: Status,
+) -> Result<(Vec<Precondition>, Expressions), ParseError> {
+    let mut declared = declarations(false);
+    let texts = || Type::List(Box::new(Type::String));
+    let lists = || Type::Map(Box::new(Type::String), Box::new(texts()));
+    declared.declare("images", IMAGES, lists());
+    declared.declare("exceptions", EXCEPTIONS, lists());
+    functions::declare(&mut declared, namespaced);
+    let variables = variables(spec, &mut declared)?;
+    let demands = demands(spec, "validations", &declared, None)?;
+    let annotations = annotations(spec, &declared)?;
+    if demands.is_empty() && annotations == 0 {
+        return Err(spec.error("validations", "needs at least one expression"));
+    }
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    let on_fault = OnFault { demand: Status::Error, precondition };
+    Ok((conditions, Expressions { variables, demands, parameters: None, on_fault }))
+}
+
+/// Reads the conditions of an exception to a CEL policy.
+pub(crate) fn parse_conditions(spec: &Fields<'_>) -> Result<Vec<Precondition>, ParseError> {
+    let mut declared = declarations(false);
+    functions::declare(&mut declared, false);
+    preconditions(spec, "matchConditions", &declared)
+}
+
+/// Checks conditions that the API server will evaluate.
+pub(super) fn check_match_condition(fields: &Fields<'_>) -> Result<(), ParseError> {
+    condition(fields, &names_of_requests()).map(|_| ())
+}
+
+/// Compiles the expression in a field.
+fn compile(
+    fields: &Fields<'_>,
+    name: &str,
+    declared: &Declarations,
+    wanted: Option<&Type>,
+) -> Result<Program, ParseError> {
+    let text = fields.required_text(name)?;
+    let compiled = match wanted {
+        Some(wanted) => Program::compile_as(text, declared, wanted),
+        None => Program::compile(text, declared),
+    };
+    compiled.map_err(|cause| fields.error(name, cause.to_string()))
+}
+
+/// The entries of a list, of which there are not too many.
+fn entries<'v>(fields: &Fields<'v>, name: &str) -> Result<Vec<(String, &'v Value)>, ParseError> {
+    let entries = fields.list(name)?;
+    if entries.len() > MAX_EXPRESSIONS {
+        return Err(fields.error(name, format!("more than {MAX_EXPRESSIONS} entries")));
+    }
+    Ok(entries)
+}
+
+fn preconditions(
+    rule: &Fields<'_>,
+    name: &str,
+    declared: &Declarations,
+) -> Result<Vec<Precondition>, ParseError> {
+    let read = |(path, item): (String, &Value)| {
+        let fields = Fields::new(item, &path, &["name", "expression"])?;
+        condition(&fields, declared)
+    };
+    entries(rule, name)?.into_iter().map(read).collect()
+}
+
+fn condition(fields: &Fields<'_>, declared: &Declarations) -> Result<Precondition, ParseError> {
+    Ok(Precondition {
+        name: fields.required_text("name")?.to_owned(),
+        program: compile(fields, "expression", declared, Some(&Type::Bool))?,
+    })
+}
+
+fn variables(fields: &Fields<'_>, declared: &mut Declarations) -> Result<Vec<Program>, ParseError> {
+    let mut made = Vec::new();
+    for (path, item) in entries(fields, "variables")? {
+        let inner = Fields::new(item, &path, &["name", "expression"])?;
+        let name = inner.required_text("name")?;
+        let program = compile(&inner, "expression", declared, None)?;
+        let place = VARIABLES + made.len();
+        declared.declare(&format!("variables.{name}"), place, program.result().clone());
+        made.push(program);
+    }
+    Ok(made)
+}
+
+fn demands(
+    fields: &Fields<'_>,
+    name: &str,
+    declared: &Declarations,
+    message_of_rule: Option<&str>,
+) -> Result<Vec<Demand>, ParseError> {
+    let mut made = Vec::new();
+    for (path, item) in entries(fields, name)? {
+        let known = ["expression", "message", "messageExpression", "reason"];
+        let inner = Fields::new(item, &path, &known)?;
+        inner.text("reason")?;
+        let message = inner.text("message")?.filter(|text| !text.is_empty()).or(message_of_rule);
+        let message_program = match inner.text("messageExpression")? {
+            Some(text) if !text.is_empty() => {
+                Some(compile(&inner, "messageExpression", declared, Some(&Type::String))?)
+            }
+            _ => None,
+        };
+        made.push(Demand {
+            program: compile(&inner, "expression", declared, Some(&Type::Bool))?,
+            message: message.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
+            message_program,
+        });
+    }
+    Ok(made)
+}
+
+/// Checks the expressions of audit annotations, which add to the audit trail and judge nothing.
+fn annotations(fields: &Fields<'_>, declared: &Declarations) -> Result<usize, ParseError> {
+    let entries = entries(fields, "auditAnnotations")?;
+    for (path, item) in &entries {
+        let inner = Fields::new(item, path, &["key", "valueExpression"])?;
+        inner.required_text("key")?;
+        let program = compile(&inner, "valueExpression", declared, None)?;
+        if !matches!(program.result(), Type::String | Type::Null | Type::Dyn) {
+            let message = format!("must be of type `string`, not `{}`", program.result());
+            return Err(inner.error("valueExpression", message));
+        }
+    }
+    Ok(entries.len())
+}
+
+fn parameters(fields: &Fields<'_>) -> Result<Option<Parameters>, ParseError> {
+    let (kind, reference) = match (fields.get("paramKind"), fields.get("paramRef")) {
+        (None, None) => return Ok(None),
+        (Some(kind), Some(reference)) => (kind, reference),
+        (Some(_), None) => return Err(fields.error("paramRef", "is required beside `paramKind`")),
+        (None, Some(_)) => return Err(fields.error("paramKind", "is required beside `paramRef`")),
+    };
+    let kind = Fields::new(kind, &fields.path("paramKind"), &["apiVersion", "kind"])?;
+    let known = ["name", "namespace", "selector", "parameterNotFoundAction"];
+    let reference = Fields::new(reference, &fields.path("paramRef"), &known)?;
+    let text = |name: &str| {
+        let text = reference.text(name)?;
+        Ok::<_, ParseError>(text.filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    let name = text("name")?;
+    let selector = reference
+        .get("selector")
+        .map(|selector| LabelSelector::parse(selector, &reference.path("selector")))
+        .transpose()?;
+    if name.is_some() == selector.is_some() {
+        return Err(reference.error("name", "needs exactly one of `name`, `selector`"));
+    }
+    let required = match reference.text("parameterNotFoundAction")? {
+        None | Some("Allow") => false,
+        Some("Deny") => true,
+        Some(other) => {
+            let message = format!("unknown value `{other}`, it is `Allow` or `Deny`");
+            return Err(reference.error("parameterNotFoundAction", message));
+        }
+    };
+    Ok(Some(Parameters {
+        api_version: kind.required_text("apiVersion")?.to_owned(),
+        kind: kind.required_text("kind")?.to_owned(),
+        namespace: text("namespace")?,
+        name,
+        selector,
+        required,
+    }))
+}

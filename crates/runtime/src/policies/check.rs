@@ -1,0 +1,79 @@
+//! Whether a document of one of our kinds can be used, and what its author should know of it.
+
+use proofstream_policy::{
+    CleanupPolicy, GlobalEntry, ParseError, PolicyException, deprecations, is_policy, parse,
+};
+use serde_json::Value;
+
+/// Reads a document as what it says it is.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn read(document: &Value) -> Result<(), ParseError> {
+    if PolicyException::is_exception(document) {
+        return PolicyException::parse(document).map(drop);
+    }
+    if GlobalEntry::is_entry(document) {
+        return GlobalEntry::parse(document).map(drop);
+    }
+    if CleanupPolicy::is_cleanup_policy(document) {
+        return CleanupPolicy::parse(document).map(drop);
+    }
+    parse(document).map(drop)
+}
+
+/// What the author of a document that can be read should know: what this version does not evaluate,
+/// and spellings that have a successor.
+pub fn advice(document: &Value) -> Vec<String> {
+    if !is_policy(document) {
+        return Vec::new();
+    }
+    let old = deprecations(document)
+        .into_iter()
+        .map(|old| format!("`{}` is deprecated: {}", old.path, old.instead));
+    not_evaluated(document).into_iter().chain(old).collect()
+}
+
+/// What in a policy this version does not evaluate, a line a rule as it was written.
+pub(crate) fn not_evaluated(document: &Value) -> Vec<String> {
+    let Ok(policy) = parse(document) else { return Vec::new() };
+    let existing = policy.mutates_existing().then(|| {
+        "changes of objects that exist (`mutate.targets`) are not made by this version".to_owned()
+    });
+    policy
+        .not_supported()
+        .filter(|(rule, _)| !rule.starts_with("autogen-"))
+        .map(|(rule, what)| format!("rule `{rule}`: `{what}` is not evaluated by this version"))
+        .chain(existing)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn says_what_is_wrong_and_what_to_know() {
+        let policy = |rule: Value| {
+            json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},
+                "spec": {"failurePolicy": "Ignore", "rules": [rule]}})
+        };
+        let pods = json!({"any": [{"resources": {"kinds": ["Secret"]}}]});
+        let broken = policy(json!({"name": "r", "match": pods, "validate": {"patern": {}}}));
+        assert!(read(&broken).unwrap_err().to_string().contains("spec.rules[0].validate"));
+        let images = json!({"name": "r", "match": pods, "verifyImages": []});
+        assert_eq!(read(&policy(images.clone())), Ok(()));
+        let advice = advice(&policy(images));
+        assert_eq!(
+            advice,
+            [
+                "rule `r`: `verifyImages` is not evaluated by this version",
+                "`spec.failurePolicy` is deprecated: write `spec.webhookConfiguration.failurePolicy`",
+            ]
+        );
+        let exception = json!({"apiVersion": "kyverno.io/v2", "kind": "PolicyException",
+            "metadata": {"name": "e"}, "spec": {}});
+        assert_eq!(read(&exception).unwrap_err().to_string(), "`spec.match`: is required");
+    }
+}
