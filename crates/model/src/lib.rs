@@ -7,6 +7,7 @@
 mod actor;
 mod block;
 mod bodies;
+mod change;
 mod control;
 mod decision;
 mod event;
@@ -23,6 +24,7 @@ pub use bodies::{
     ErasureBody, ExportBody, GapBody, KeyBody, PolicyBody, PolicyState, RequestsBody, ScanBody,
     SourceBody, SourceState,
 };
+pub use change::{ChangeAction, ChangeBody, ChangeCause, ChangeState, Trigger};
 pub use control::{ControlId, ControlRef, RequirementId, WordError};
 pub use decision::{Answer, Decision, DecisionRef, Mode, Operation, RuleOutcome};
 pub use event::{EventBody, EventPlace, EventRef};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Block, ControlId, Decision, ErasureBody, EventBody, ExportBody, FindingBody, GapBody, KeyBody,
-    PolicyBody, RequestsBody, ScanBody, SourceBody, Timestamp,
+    Block, ChangeBody, ControlId, Decision, ErasureBody, EventBody, ExportBody, FindingBody,
+    GapBody, KeyBody, PolicyBody, RequestsBody, ScanBody, SourceBody, Timestamp,
 };
 
 /// The kind of a record.
@@ -22,6 +22,8 @@ pub enum Kind {
     Block,
     /// A finding that came or went.
     Finding,
+    /// Something that we changed in the cluster ourselves.
+    Change,
     /// A pass of the background evaluation.
     Scan,
     /// A policy that came into force, broke or went.
@@ -80,11 +82,12 @@ pub struct Record {
 
 impl Kind {
     /// Every kind, in the order of LEDGER.md.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Event,
         Self::Decision,
         Self::Block,
         Self::Finding,
+        Self::Change,
         Self::Scan,
         Self::Policy,
         Self::Source,
@@ -102,6 +105,7 @@ impl Kind {
             Self::Decision => "decision",
             Self::Block => "block",
             Self::Finding => "finding",
+            Self::Change => "change",
             Self::Scan => "scan",
             Self::Policy => "policy",
             Self::Source => "source",
@@ -136,6 +140,7 @@ macro_rules! bodies {
 
 bodies! {
     EventBody => Event, Decision => Decision, Block => Block, FindingBody => Finding,
+    ChangeBody => Change,
     ScanBody => Scan, PolicyBody => Policy, SourceBody => Source, GapBody => Gap,
     KeyBody => Key, ExportBody => Export, ErasureBody => Erasure, RequestsBody => Requests,
 }

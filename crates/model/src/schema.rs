@@ -3,8 +3,8 @@
 use schemars::{Schema, schema_for};
 
 use crate::{
-    Block, Decision, ErasureBody, EventBody, ExportBody, FindingBody, GapBody, KeyBody, Kind,
-    PolicyBody, RequestsBody, ScanBody, SourceBody,
+    Block, ChangeBody, Decision, ErasureBody, EventBody, ExportBody, FindingBody, GapBody, KeyBody,
+    Kind, PolicyBody, RequestsBody, ScanBody, SourceBody,
 };
 
 /// The schema of each kind's body.
@@ -14,6 +14,7 @@ pub fn bodies() -> Vec<(Kind, Schema)> {
         (Kind::Decision, schema_for!(Decision)),
         (Kind::Block, schema_for!(Block)),
         (Kind::Finding, schema_for!(FindingBody)),
+        (Kind::Change, schema_for!(ChangeBody)),
         (Kind::Scan, schema_for!(ScanBody)),
         (Kind::Policy, schema_for!(PolicyBody)),
         (Kind::Source, schema_for!(SourceBody)),

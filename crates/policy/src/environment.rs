@@ -27,6 +27,17 @@ pub enum Lookup {
         /// Body of a POST as JSON text.
         body: Option<String>,
     },
+    /// One object, answered with the whole of it.
+    Object {
+        /// Its `apiVersion`.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+        /// Its namespace; `None` for a kind without.
+        namespace: Option<String>,
+        /// Its name.
+        name: String,
+    },
     /// A call to another service, answered with the decoded body.
     Service {
         /// `GET` or `POST`.
@@ -105,6 +116,10 @@ impl Lookup {
         match self {
             Self::ConfigMap { namespace, name } => format!("ConfigMap `{namespace}/{name}`"),
             Self::ApiCall { method, url_path, .. } => format!("API call `{method} {url_path}`"),
+            Self::Object { kind, namespace: Some(namespace), name, .. } => {
+                format!("{kind} `{namespace}/{name}`")
+            }
+            Self::Object { kind, namespace: None, name, .. } => format!("{kind} `{name}`"),
             Self::Service { method, url, .. } => format!("call `{method} {url}`"),
             Self::Objects { api_version, kind, namespace, name, .. } => {
                 let name = if name.is_empty() { "*" } else { name };

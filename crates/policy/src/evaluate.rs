@@ -2,6 +2,7 @@
 
 mod expressions;
 mod functions;
+mod generate;
 mod images;
 pub(crate) mod mutate;
 mod validate;
@@ -13,12 +14,14 @@ use serde_json::{Map, Value};
 
 use crate::environment::Trigger;
 use crate::exception::PolicyException;
+use crate::generation::Generated;
 use crate::jmespath::Failure;
+use crate::ownership;
 use crate::policy::{Action, ModeOverride, Policy, Rule, Validation};
 use crate::request::{Operation, Request};
 use crate::response::{Mode, ResourceName, RuleResponse, Status};
 use crate::scope::{Frame, Judgement, Scope};
-use crate::selection::Target;
+use crate::selection::{Filter, Selection, Target};
 
 /// The user names of background controllers, whose requests rules skip by default.
 const BACKGROUND_USERS: [&str; 2] = [
@@ -70,6 +73,58 @@ pub(crate) fn rule(
     }
     let said = tell_expired(judge(judgement, at, empty)?, judgement, target, at);
     Some(dress(said, judgement.request, target, at))
+}
+
+/// What a generate rule says of a request and makes of it; `None` where the rule is not about it.
+pub(crate) fn generate(
+    judgement: &Judgement<'_>,
+    target: &Target<'_>,
+    at: &RuleAt<'_>,
+    empty: &Map<String, Value>,
+) -> Option<(RuleResponse, Vec<Generated>)> {
+    let (rule, request) = (at.rule, judgement.request);
+    let Action::Generate(generation) = &rule.action else { return None };
+    if request.operation == Operation::Delete && !rule.selection.names_deletion() {
+        return None;
+    }
+    if let Err(said) = approach(judgement, target, at)? {
+        return Some((dress(said, request, target, at), Vec::new()));
+    }
+    let (said, objects) = if let Some((said, _)) = exempted(judgement, target, at, empty) {
+        (said, Vec::new())
+    } else if asks_for_nobody(judgement, rule) {
+        let message = "the rule names users, and nobody knows who asked";
+        (Said::new(Status::Error, message), Vec::new())
+    } else if was_generated(at, request) {
+        (Said::new(Status::Skip, "the object was generated itself"), Vec::new())
+    } else {
+        let made = in_scope(judgement, at, empty, |scope| generate::make(at, generation, scope));
+        made.unwrap_or_else(|said| (said, Vec::new()))
+    };
+    Some((dress(said, request, target, at), objects))
+}
+
+/// Whether a rule's filters name users where no user is known: what is made of a stored object must
+/// not be made for everybody. Offline a match is not narrowed by users, as in judging.
+fn asks_for_nobody(judgement: &Judgement<'_>, rule: &Rule) -> bool {
+    let sides = [Some(&rule.selection), rule.exclusion.as_ref()];
+    let mut filters = sides.into_iter().flatten().flat_map(Selection::filters);
+    judgement.request.user.is_none()
+        && !judgement.environment.offline
+        && filters.any(Filter::names_users)
+}
+
+/// Whether a rule would go on from what rules made. What this very rule made never starts it. What
+/// another made does where the rule takes requests of background controllers; where nobody knows who
+/// asked, the labels of the object tell.
+fn was_generated(at: &RuleAt<'_>, request: &Request) -> bool {
+    let Some(object) = request.subject() else { return false };
+    let RuleAt { policy, rule, .. } = at;
+    let namespace = policy.namespace().unwrap_or_default();
+    ownership::is_made_by(object, &policy.name, namespace, &rule.name)
+        || (rule.skip_background_requests
+            && request.user.is_none()
+            && ownership::is_generated(object))
 }
 
 /// Turns to a rule; `None` where it is not about the request, an error where that cannot be known.
@@ -214,6 +269,7 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let rule = at.rule;
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
+        Action::Generate(_) => return None,
         // Mutate rules do not judge (see `mutate`).
         Action::Mutate(_) => return None,
         Action::VerifyImages(entries) => {
@@ -290,7 +346,7 @@ fn in_scope<T>(
         Ok(_) => {
             let own = match &rule.action {
                 Action::Validate(validation) => validation.expressions(),
-                Action::Mutate(_) | Action::VerifyImages(_) | Action::NotSupported(_) => None,
+                _ => None,
             };
             match expressions::preconditions(&rule.cel_preconditions, own, &scope) {
                 Some(said) => Err(said),

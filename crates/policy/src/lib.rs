@@ -3,11 +3,13 @@
 //! The way through the crate: [`parse`] turns a document into a [`Policy`] (or a [`ParseError`] that
 //! names the field), [`PolicySet::compile`] makes a set that is cheap to evaluate, and
 //! [`PolicySet::evaluate`] judges one [`Request`] in an [`Environment`], after [`PolicySet::mutate`] has
-//! changed its object. Nothing here reads a clock, a file or a network: what a policy must look up
-//! comes back as [`Evaluation::Needs`].
+//! changed its object; [`PolicySet::generate`] says what is to be made of it, and [`CleanupPolicy`] what
+//! is to be deleted. Nothing here reads a clock, a file or a network: what a policy must look up comes
+//! back as [`Evaluation::Needs`].
 
 mod api_path;
 mod assertion;
+mod cleanup;
 mod condition;
 mod context;
 mod defaulting;
@@ -18,11 +20,13 @@ mod error;
 mod evaluate;
 mod exception;
 mod fields;
+mod generation;
 mod global;
 mod image;
 mod jmespath;
 mod kinds;
 mod mutation;
+mod ownership;
 mod patch;
 mod pattern;
 pub mod pod_security;
@@ -37,11 +41,13 @@ mod spelling;
 mod template;
 mod wildcard;
 
+pub use cleanup::{Choice, CleanupPolicy, Propagation, Schedule, TTL_LABEL, expires_at};
 pub use defaulting::default_object;
 pub use deprecated::{Deprecation, deprecations};
 pub use environment::{Answer, Environment, Lookup, Trigger};
 pub use error::ParseError;
 pub use exception::PolicyException;
+pub use generation::{Generated, Generation, GenerationRule};
 pub use global::{GlobalEntry, GlobalSource};
 pub use jmespath::query;
 pub use mutation::{Mutation, TargetMutation};

@@ -3,6 +3,7 @@
 mod autogen;
 pub(crate) mod expressions;
 pub(crate) mod functions;
+mod generation;
 mod mutation;
 mod parse;
 mod validating;
@@ -20,6 +21,9 @@ use crate::error::ParseError;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
+pub(crate) use generation::{
+    GenerateEach, GenerateRule, ObjectTemplate, Product, SourceKind, Work,
+};
 pub(crate) use mutation::{Change, Loop, Mutate, Operations, Patch, Target as MutateTarget};
 pub(crate) use parse::mentions_roles;
 pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Validation};
@@ -82,6 +86,9 @@ pub(crate) struct Settings {
     pub(crate) admission: bool,
     pub(crate) apply_one: bool,
     pub(crate) emit_warning: bool,
+    /// Whether generate rules that say nothing of it look at objects older than the policy.
+    pub(crate) generate_existing: bool,
+    pub(crate) server_side_apply: bool,
     pub(crate) mutate_existing_on_update: bool,
 }
 
@@ -131,6 +138,7 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) enum Action {
     Validate(Box<Validation>),
+    Generate(Box<GenerateRule>),
     Mutate(Box<Mutate>),
     VerifyImages(Vec<ImageVerification>),
     /// Something that is not done yet, in words.
@@ -256,7 +264,7 @@ impl Policy {
         self.rules.iter().filter_map(|rule| match rule.action {
             Action::NotSupported(what) => Some((&*rule.name, what)),
             Action::VerifyImages(_) => Some((&*rule.name, "verifyImages")),
-            Action::Validate(_) | Action::Mutate(_) => None,
+            Action::Validate(_) | Action::Mutate(_) | Action::Generate(_) => None,
         })
     }
 }

@@ -59,7 +59,9 @@ impl<'r> Judgement<'r> {
             Lookup::ConfigMap { namespace, .. } | Lookup::Objects { namespace, .. } => {
                 namespace == home
             }
-            Lookup::Parameters { namespace, .. } => namespace.as_deref() == Some(home),
+            Lookup::Object { namespace, .. } | Lookup::Parameters { namespace, .. } => {
+                namespace.as_deref() == Some(home)
+            }
             Lookup::ApiCall { url_path, .. } => is_within(url_path, home),
             Lookup::Service { .. } => false,
             Lookup::Global { .. } | Lookup::Image { .. } => true,

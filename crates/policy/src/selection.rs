@@ -136,6 +136,19 @@ impl Selection {
         }
     }
 
+    /// Whether some filter takes an operation.
+    pub(crate) fn takes(&self, operation: Operation) -> bool {
+        let takes = |filter: &Filter| {
+            filter.operations.is_empty() || filter.operations.contains(&operation)
+        };
+        self.filters().iter().any(takes)
+    }
+
+    /// Whether some filter names DELETE: what makes objects takes no deletion unasked.
+    pub(crate) fn names_deletion(&self) -> bool {
+        self.filters().iter().any(|filter| filter.operations.contains(&Operation::Delete))
+    }
+
     /// Whether a `match` fits. Filters on users do not narrow it where no user is known; one that names
     /// users alone says nothing then, and fits nothing.
     pub(crate) fn includes(&self, target: &Target<'_>) -> bool {

@@ -10,12 +10,14 @@ use serde_json::Map;
 use crate::environment::{Environment, Trigger};
 use crate::evaluate::{self, RuleAt};
 use crate::exception::PolicyException;
+use crate::generation::Generation;
 use crate::policy::{Action, Policy, Rule};
 use crate::request::Request;
 use crate::response::{Evaluation, RuleKind};
 use crate::scope::Judgement;
 use crate::selection::Target;
 use index::{Index, Place};
+pub(crate) use scope_of::resources_of;
 pub use scope_of::{KnownKinds, MatchesNothing, Phase, ScopeRule, WebhookScope};
 
 /// Policies ready to be evaluated; immutable, and shared between threads.
@@ -43,6 +45,8 @@ enum Work {
     Mutate,
     /// Change objects that exist.
     MutateExisting,
+    /// Make objects.
+    Generate,
 }
 
 /// The work that a rule takes part in.
@@ -52,7 +56,8 @@ fn speaks_in(rule: &Rule) -> Work {
             Work::MutateExisting
         }
         (RuleKind::Mutate, _) => Work::Mutate,
-        (RuleKind::Validate | RuleKind::Generate | RuleKind::VerifyImages, _) => Work::Judge,
+        (RuleKind::Generate, _) => Work::Generate,
+        (RuleKind::Validate | RuleKind::VerifyImages, _) => Work::Judge,
     }
 }
 
@@ -131,6 +136,35 @@ impl PolicySet {
         }
         let needs = judgement.needs.into_inner();
         if needs.is_empty() { Evaluation::Done(responses) } else { Evaluation::Needs(needs) }
+    }
+
+    /// What generate rules make of a request: complete objects, which the caller makes or compares with
+    /// what is there. A rule whose objects cannot all be made says so, and what can be made is made.
+    pub fn generate(&self, request: &Request, environment: &Environment) -> Evaluation<Generation> {
+        let target = Target::new(request);
+        let candidates = self.index.candidates(&target, request);
+        let mut generation = Generation::default();
+        if candidates.is_empty() {
+            return Evaluation::Done(generation);
+        }
+        let judgement = Judgement::new(request, environment);
+        let empty = Map::new();
+        let mut decided = None;
+        for at in self.rules_at(&candidates, environment.trigger, Work::Generate) {
+            if decided == Some(at.policy_index) {
+                continue;
+            }
+            if let Some((response, objects)) = evaluate::generate(&judgement, &target, &at, &empty)
+            {
+                if at.policy.settings.apply_one && response.status.is_decided() {
+                    decided = Some(at.policy_index);
+                }
+                generation.responses.push(response);
+                generation.objects.extend(objects);
+            }
+        }
+        let needs = judgement.needs.into_inner();
+        if needs.is_empty() { Evaluation::Done(generation) } else { Evaluation::Needs(needs) }
     }
 
     /// The rules at some places that speak on such an occasion.

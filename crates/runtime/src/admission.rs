@@ -384,16 +384,34 @@ pub(crate) async fn judge_with(
     resolve(environment, resolver, deadline, |environment| set.evaluate(request, environment)).await
 }
 
-/// Evaluates, finding out what the evaluation asks for, until it asks for nothing more.
+/// Evaluates until nothing more is asked for; what always wants more is evaluated with what it has.
 async fn resolve<T: Default>(
     mut environment: Environment,
     resolver: &dyn LookupResolver,
     deadline: Instant,
     evaluate: impl Fn(&Environment) -> Evaluation<T>,
 ) -> T {
+    if let Some(outcome) = settle(&mut environment, resolver, deadline, &evaluate).await {
+        return outcome;
+    }
+    environment.offline = true;
+    match evaluate(&environment) {
+        Evaluation::Done(outcome) => outcome,
+        Evaluation::Needs(_) => T::default(),
+    }
+}
+
+/// Evaluates, makes the lookups that are asked for, and evaluates again; `None` where that does not
+/// end. A lookup that has no answer by the deadline has failed.
+pub(crate) async fn settle<T>(
+    environment: &mut Environment,
+    resolver: &dyn LookupResolver,
+    deadline: Instant,
+    evaluate: impl Fn(&Environment) -> Evaluation<T>,
+) -> Option<T> {
     for _ in 0..ROUNDS {
-        match evaluate(&environment) {
-            Evaluation::Done(outcome) => return outcome,
+        match evaluate(environment) {
+            Evaluation::Done(done) => return Some(done),
             Evaluation::Needs(lookups) => {
                 let found = lookups.iter().map(|lookup| async move {
                     match timeout_at(deadline.into(), resolver.resolve(lookup)).await {
@@ -406,12 +424,7 @@ async fn resolve<T: Default>(
             }
         }
     }
-    // A rule that always wants more is judged with what it has.
-    environment.offline = true;
-    match evaluate(&environment) {
-        Evaluation::Done(outcome) => outcome,
-        Evaluation::Needs(_) => T::default(),
-    }
+    None
 }
 
 /// The rules that changed something, a line's worth of them.

@@ -20,8 +20,9 @@ use proofstream_observe::cluster::{Interrupted, Seen, watch};
 use serde_json::Value;
 use tokio::sync::watch::Receiver;
 
-pub use book::{Book, Judged, RuleName};
+pub use book::{Book, Identity, Judged, RuleName};
 pub use judging::PolicyJudge;
+pub(crate) use judging::resources;
 
 use crate::reports::Reports;
 

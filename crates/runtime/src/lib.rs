@@ -2,9 +2,12 @@
 
 pub mod admission;
 pub mod background;
+pub mod cleanup;
 pub mod clock;
 pub mod enforcers;
+pub mod generation;
 pub mod globals;
+pub mod hands;
 pub mod ingest;
 pub mod metrics;
 pub mod policies;

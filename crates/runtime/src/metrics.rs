@@ -157,7 +157,7 @@ impl Metrics {
             Lookup::ApiCall { .. } => "api-server",
             Lookup::Service { .. } => "service",
             Lookup::Global { .. } => "global",
-            Lookup::Objects { .. } => "objects",
+            Lookup::Object { .. } | Lookup::Objects { .. } => "objects",
             Lookup::Parameters { .. } => "parameters",
             Lookup::Image { .. } => "image",
         };

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use proofstream_catalog::Catalog;
 use proofstream_model::{ControlRef, Enforcer, Entry, PolicyBody, PolicyState};
-use proofstream_policy::GlobalEntry;
+use proofstream_policy::{CleanupPolicy, GlobalEntry};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -111,6 +111,8 @@ pub struct Policies {
     pub admission: BTreeMap<Lane, Compiled>,
     /// Everything, for the background, whoever enforces it.
     pub all: Compiled,
+    /// What deletes on a schedule.
+    pub cleanup: Vec<Arc<CleanupPolicy>>,
     /// What the policies may refer to.
     pub globals: Vec<KnownGlobal>,
 }

@@ -27,7 +27,7 @@ pub use read::{
 const LATEST: i64 = 500;
 
 /// Grows when the tables change; an older file is dropped and rebuilt.
-const VERSION: i64 = 2;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -42,6 +42,8 @@ CREATE TABLE findings (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT 
 CREATE TABLE policies (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
   controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE gaps (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE products (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
+  controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE requests (blob TEXT PRIMARY KEY, time TEXT NOT NULL, erased INTEGER NOT NULL) STRICT;
 CREATE TABLE scans (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 ";

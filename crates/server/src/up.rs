@@ -38,6 +38,7 @@ mod config;
 mod connect;
 mod derived;
 mod health;
+mod making;
 mod measured;
 mod settled;
 mod storage;
@@ -334,6 +335,7 @@ impl Up {
         let shown = derived::follow(&self.handles);
         let audit = trail::start(self).await?;
         let progress = watching::start(self)?;
+        making::start(self)?;
         let page = web::start(self, shown, audit, progress).await?;
         write_run_file(&self.handles.config.data, self.handles.webhook_address, Some(&page))?;
         Ok(page)

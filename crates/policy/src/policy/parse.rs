@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::autogen;
 use super::expressions::{self, Expressions};
+use super::generation;
 use super::mutation;
 use super::validation::{self, Assertion, Validation};
 use super::{Action, ImageVerification, MatchCondition, ModeOverride, Policy, Rule, Settings};
@@ -115,6 +116,9 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let spec_fields = Fields::new(spec, "spec", &SPEC_FIELDS)?;
     let settings = settings(&spec_fields)?;
     let rules = rules(&spec_fields, spec, &annotations)?;
+    if let Some(namespace) = &namespace {
+        confine(&rules, namespace)?;
+    }
     let managed_by = annotations
         .get(autogen::ANNOTATION)
         .filter(|controllers| !controllers.eq_ignore_ascii_case("none"))
@@ -186,6 +190,11 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
         admission: spec.flag("admission")?.unwrap_or(true),
         apply_one: apply.unwrap_or(false),
         emit_warning: spec.flag("emitWarning")?.unwrap_or(false),
+        generate_existing: spec
+            .flag("generateExisting")?
+            .or(spec.flag("generateExistingOnPolicyUpdate")?)
+            .unwrap_or(false),
+        server_side_apply: spec.flag("useServerSideApply")?.unwrap_or(false),
         mutate_existing_on_update: spec.flag("mutateExistingOnPolicyUpdate")?.unwrap_or(false),
     })
 }
@@ -311,7 +320,7 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         }
         "generate" => {
             made.kind = RuleKind::Generate;
-            made.action = Action::NotSupported("generate");
+            made.action = Action::Generate(Box::new(generation::parse(&fields)?));
         }
         _ => {
             made.kind = RuleKind::VerifyImages;
@@ -327,6 +336,17 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         }
     }
     Ok(made)
+}
+
+/// Holds the rules of a policy of a namespace to that namespace.
+fn confine(rules: &[Rule], namespace: &str) -> Result<(), ParseError> {
+    // Generate rules are never derived, so each stands at its own place in the document.
+    for (place, rule) in rules.iter().filter(|rule| !rule.derived).enumerate() {
+        if let Action::Generate(generation) = &rule.action {
+            generation.confine(namespace, &format!("spec.rules[{place}].generate"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether some expression of a document reads the roles of the user.

@@ -132,6 +132,8 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     }
     let denies = actions.is_empty() || actions.contains(&"Deny");
     Ok(Settings {
+        generate_existing: false,
+        server_side_apply: false,
         mutate_existing_on_update: false,
         mode: if denies { Mode::Enforce } else { Mode::Audit },
         overrides: Vec::new(),

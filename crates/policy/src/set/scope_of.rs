@@ -116,6 +116,8 @@ impl Phase {
             Work::Judge => self == Self::Validate,
             // Nobody makes these changes yet: no request needs to wait for us.
             Work::MutateExisting => false,
+            // These start from what is stored.
+            Work::Generate => false,
         }
     }
 }
@@ -143,7 +145,8 @@ impl Policy {
 
 impl PolicySet {
     /// What webhooks of a phase must be registered for, by failure policy (and apart for policies that
-    /// bring CEL conditions of their own). Derived rules count.
+    /// bring CEL conditions of their own). Derived rules count; rules that make
+    /// objects do not: they look at what is stored.
     pub fn admission_scope(&self, kinds: &KnownKinds, phase: Phase) -> Vec<WebhookScope> {
         let mut scopes: Vec<WebhookScope> = Vec::new();
         for policy in self.policies().iter().filter(|policy| policy.is_admission()) {
@@ -164,7 +167,7 @@ impl PolicySet {
                 scopes.len() - 1
             });
             if let Some(scope) = scopes.get_mut(place) {
-                scope.take(policy, kinds, phase);
+                scope.take(policy, kinds, |rule| phase.hears(rule));
             }
         }
         scopes.sort_by_key(|scope| {
@@ -176,18 +179,15 @@ impl PolicySet {
     /// What must be looked at in the background: the resources that rules of background policies
     /// name, merged and sorted. Operations say nothing here.
     pub fn background_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
-        let mut scope = WebhookScope {
-            failure_policy: FailurePolicy::Ignore,
-            timeout_seconds: None,
-            match_conditions: Vec::new(),
-            policies: Vec::new(),
-            rules: Vec::new(),
-            namespaces: None,
-        };
-        for policy in self.policies().iter().filter(|policy| policy.is_background()) {
-            scope.take(policy, kinds, Phase::Validate);
-        }
-        scope.rules
+        let background = self.policies().iter().filter(|policy| policy.is_background());
+        watched(background, kinds, |rule| Phase::Validate.hears(rule))
+    }
+
+    /// What must be looked at for generate rules: the resources whose objects start them, merged and
+    /// sorted.
+    pub fn generation_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
+        let admission = self.policies().iter().filter(|policy| policy.is_admission());
+        watched(admission, kinds, |rule| matches!(rule.action, Action::Generate(_)))
     }
 
     /// Rules that no request can meet, given what the cluster serves.
@@ -215,6 +215,42 @@ impl PolicySet {
         }
         found
     }
+}
+
+/// The resources of kinds that something names, sorted, each once.
+pub(crate) fn resources_of<'k>(
+    named: impl Iterator<Item = &'k KindSelector>,
+    kinds: &KnownKinds,
+) -> Vec<ScopeRule> {
+    let keys: BTreeSet<_> = named.flat_map(|selector| keys(selector, kinds)).collect();
+    let rules = keys.into_iter().filter(|(_, _, resource)| !resource.contains('/'));
+    rules
+        .map(|(group, version, resource)| ScopeRule {
+            group,
+            version,
+            resource,
+            operations: Vec::new(),
+        })
+        .collect()
+}
+
+fn watched<'p>(
+    policies: impl Iterator<Item = &'p Policy>,
+    kinds: &KnownKinds,
+    wanted: impl Fn(&Rule) -> bool,
+) -> Vec<ScopeRule> {
+    let mut scope = WebhookScope {
+        failure_policy: FailurePolicy::Ignore,
+        timeout_seconds: None,
+        match_conditions: Vec::new(),
+        policies: Vec::new(),
+        rules: Vec::new(),
+        namespaces: None,
+    };
+    for policy in policies {
+        scope.take(policy, kinds, &wanted);
+    }
+    scope.rules
 }
 
 /// Why nothing can fit a filter, if nothing can.
@@ -249,7 +285,7 @@ fn impossible(filter: &Filter, policy: &Policy, kinds: &KnownKinds) -> Option<St
 }
 
 impl WebhookScope {
-    fn take(&mut self, policy: &Policy, kinds: &KnownKinds, phase: Phase) {
+    fn take(&mut self, policy: &Policy, kinds: &KnownKinds, wanted: impl Fn(&Rule) -> bool) {
         self.policies.push(policy.qualified_name());
         let timeout = policy.settings.timeout_seconds;
         self.timeout_seconds = self.timeout_seconds.max(timeout);
@@ -258,7 +294,7 @@ impl WebhookScope {
             let key = (rule.group, rule.version, rule.resource);
             merged.entry(key).or_default().extend(rule.operations);
         }
-        for rule in policy.rules.iter().filter(|rule| phase.hears(rule)) {
+        for rule in policy.rules.iter().filter(|rule| wanted(rule)) {
             // What is to be judged and cannot be is at least seen; it follows its failure policy.
             let judges = matches!(rule.kind, RuleKind::Validate | RuleKind::VerifyImages);
             if matches!(rule.action, Action::NotSupported(_)) && !judges {

@@ -8,8 +8,9 @@ use std::time::Instant;
 use http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DynamicObject, GroupVersionKind, TypeMeta};
 use kube::client::Body;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use proofstream_policy::{Answer, Lookup};
 use serde_json::Value;
 
@@ -58,6 +59,40 @@ impl ApiServer {
             .await
             .map_err(|error| format!("ConfigMap `{namespace}/{name}`: {error}"))?;
         serde_json::to_value(found).map_err(|error| error.to_string())
+    }
+
+    /// One object, or without a name all of them in the namespace.
+    async fn object(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Answer {
+        let gvk = GroupVersionKind::try_from(TypeMeta {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        })
+        .map_err(|error| format!("`{api_version}` `{kind}`: {error}"))?;
+        let (resource, _) = kube::discovery::pinned_kind(&self.client, &gvk)
+            .await
+            .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
+        let shown = [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/");
+        // A name that is none must not become another path.
+        let leads_astray =
+            |text: &str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
+        if [namespace, name].into_iter().flatten().any(leads_astray) {
+            return Err(format!("`{shown}` is no name of an object"));
+        }
+        let mut path = DynamicObject::url_path(&resource, namespace);
+        if let Some(name) = name {
+            path.push('/');
+            path.push_str(name);
+        }
+        self.call("GET", &path, None).await.map_err(|error| {
+            let missing = error.ends_with("404 Not Found");
+            if missing { format!("{kind} `{shown}` does not exist") } else { error }
+        })
     }
 
     /// Objects of a kind: the named one, or all in the namespace, as a list.
@@ -168,6 +203,18 @@ impl ApiServer {
             Lookup::Global { name, projection } => self.global(name, projection).await,
             Lookup::Parameters { api_version, kind, namespace, name } => {
                 self.objects(api_version, kind, namespace.as_deref(), name.as_deref()).await
+            }
+            Lookup::Object { api_version, kind, namespace, name } => {
+                self.object(api_version, kind, namespace.as_deref(), Some(name)).await
+            }
+            Lookup::Objects { api_version, kind, namespace, name, selector: None }
+                if name.is_empty()
+                    && [api_version, kind, namespace]
+                        .iter()
+                        .all(|text| !text.contains(['*', '?'])) =>
+            {
+                let namespace = Some(namespace.as_str()).filter(|name| !name.is_empty());
+                self.object(api_version, kind, namespace, None).await
             }
             Lookup::Objects { .. } => {
                 Err(format!("{}: not looked up by this version", lookup.describe()))

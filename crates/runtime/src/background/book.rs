@@ -8,7 +8,7 @@ use proofstream_model::{
 use serde_json::Value;
 
 /// A rule of a policy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleName {
     /// The policy; a namespaced one is `NAMESPACE/NAME`.
     pub policy: String,

@@ -106,7 +106,7 @@ impl Notebook for Recorder {
 
 /// Resources to watch: the newest served version of each kind that can be listed, and what was
 /// asked for and is served nowhere.
-fn resources(rules: &[ScopeRule], served: &[Served]) -> (Vec<ApiResource>, Vec<String>) {
+pub(crate) fn resources(rules: &[ScopeRule], served: &[Served]) -> (Vec<ApiResource>, Vec<String>) {
     let mut found: Vec<ApiResource> = Vec::new();
     let mut missing = Vec::new();
     for rule in rules.iter().filter(|rule| !rule.resource.contains('/')) {

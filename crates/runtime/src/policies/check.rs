@@ -1,7 +1,7 @@
 //! Whether a document of one of our kinds can be used, and what its author should know of it.
 
 use proofstream_policy::{
-    GlobalEntry, ParseError, PolicyException, deprecations, is_policy, parse,
+    CleanupPolicy, GlobalEntry, ParseError, PolicyException, deprecations, is_policy, parse,
 };
 use serde_json::Value;
 
@@ -15,6 +15,9 @@ pub fn read(document: &Value) -> Result<(), ParseError> {
     }
     if GlobalEntry::is_entry(document) {
         return GlobalEntry::parse(document).map(drop);
+    }
+    if CleanupPolicy::is_cleanup_policy(document) {
+        return CleanupPolicy::parse(document).map(drop);
     }
     parse(document).map(drop)
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use proofstream_model::ControlRef;
 use proofstream_policy::{
-    FailurePolicy, GlobalEntry, KnownKinds, Phase, Policy, PolicyException, PolicySet, parse,
+    CleanupPolicy, FailurePolicy, GlobalEntry, KnownKinds, Phase, Policy, PolicyException,
+    PolicySet, parse,
 };
 
 use super::definitions::{EXCEPTION, GLOBAL};
@@ -22,6 +23,15 @@ pub struct PolicyInfo {
     /// What it stands for.
     pub controls: ControlRef,
     text: Arc<PolicyText>,
+}
+
+// === impl PolicyInfo ===
+
+impl PolicyInfo {
+    /// When the API server stored the policy first; `None` for one that is in a file.
+    pub fn created(&self) -> Option<jiff::Timestamp> {
+        self.text.created()?.parse().ok()
+    }
 }
 
 /// A compiled set and the policies in it, in the set's order.
@@ -91,11 +101,15 @@ impl Policies {
         resolver: &dyn ControlResolver,
         is_ours: impl Fn(&str) -> bool,
     ) -> Self {
-        let (mut infos, mut exceptions, mut globals) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut infos, mut exceptions) = (Vec::new(), Vec::new());
+        let (mut globals, mut cleanup) = (Vec::new(), Vec::new());
         for (key, text) in policies {
             match key.kind.as_str() {
                 EXCEPTION => exceptions.push(text),
                 GLOBAL => globals.extend(global(&text)),
+                _ if CleanupPolicy::is_cleanup_policy(text.document()) => {
+                    cleanup.extend(cleanup_policy(&key, &text));
+                }
                 _ => {
                     let name = key.full_name();
                     let controls = resolver.controls(&name, text.annotations());
@@ -108,6 +122,7 @@ impl Policies {
             generation,
             admission: lanes(&ours, &exceptions),
             all: Compiled::new(&infos, &exceptions),
+            cleanup,
             globals,
         }
     }
@@ -144,6 +159,15 @@ fn global(text: &Arc<PolicyText>) -> Option<KnownGlobal> {
         .inspect_err(|error| tracing::error!(%error, "a global entry is left out"))
         .ok()?;
     Some(KnownGlobal { sha256: text.sha256().to_owned(), entry: Arc::new(entry) })
+}
+
+fn cleanup_policy(key: &PolicyKey, text: &Arc<PolicyText>) -> Option<Arc<CleanupPolicy>> {
+    CleanupPolicy::parse(text.document())
+        .inspect_err(|error| {
+            tracing::error!(policy = key.full_name(), %error, "a policy is left out");
+        })
+        .ok()
+        .map(Arc::new)
 }
 
 fn policy(info: &Arc<PolicyInfo>) -> Option<Policy> {

@@ -66,7 +66,7 @@ pub const EXCEPTION: &str = "PolicyException";
 /// The kind of what all policies may refer to.
 pub const GLOBAL: &str = "GlobalContextEntry";
 /// The kinds.
-pub const KINDS: [Kind; 4] = [
+pub const KINDS: [Kind; 6] = [
     Kind {
         kind: "ClusterPolicy",
         plural: "clusterpolicies",
@@ -81,6 +81,22 @@ pub const KINDS: [Kind; 4] = [
         versions: &["v1", "v2beta1"],
         singular: "policy",
         short: "pol",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: "ClusterCleanupPolicy",
+        plural: "clustercleanuppolicies",
+        versions: &["v2"],
+        singular: "clustercleanuppolicy",
+        short: "ccleanpol",
+        scope: "Cluster",
+    },
+    Kind {
+        kind: "CleanupPolicy",
+        plural: "cleanuppolicies",
+        versions: &["v2"],
+        singular: "cleanuppolicy",
+        short: "cleanpol",
         scope: "Namespaced",
     },
     Kind {
@@ -132,7 +148,7 @@ pub async fn ensure(client: &Client, kind: Kind) -> Result<(Owner, &'static str)
 }
 
 /// Changes whenever [`definition`] does.
-const CURRENT: &str = "2";
+const CURRENT: &str = "3";
 const REVISION: &str = "proofstream.dev/revision";
 
 /// Waits until the API server serves a definition, for some time.
@@ -164,18 +180,7 @@ pub(crate) async fn established(
 
 /// The definition as JSON: every field of a policy is kept as it is written, whatever its version.
 pub fn definition(kind: Kind) -> Value {
-    let column =
-        |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
-    let mut columns =
-        vec![column("Ready", "string", ".status.conditions[?(@.type=='Ready')].status")];
-    if !kind.is_auxiliary() {
-        columns.push(column("Mode", "string", ".status.mode"));
-        columns.push(column("Rules", "integer", ".status.rules"));
-    }
-    columns.extend([
-        column("Message", "string", ".status.conditions[?(@.type=='Ready')].message"),
-        column("Age", "date", ".metadata.creationTimestamp"),
-    ]);
+    let columns = columns(kind);
     // Every version keeps every field as it is written: nothing is converted between them.
     let version = |name: &&str| {
         json!({
@@ -218,4 +223,23 @@ pub fn definition(kind: Kind) -> Value {
             "versions": versions,
         },
     })
+}
+
+/// What kubectl shows of a policy.
+fn columns(kind: Kind) -> Vec<Value> {
+    let column =
+        |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
+    let own = if kind.kind.ends_with("CleanupPolicy") {
+        vec![column("Schedule", "string", ".spec.schedule")]
+    } else if kind.is_auxiliary() {
+        Vec::new()
+    } else {
+        vec![column("Mode", "string", ".status.mode"), column("Rules", "integer", ".status.rules")]
+    };
+    let mut columns =
+        vec![column("Ready", "string", ".status.conditions[?(@.type=='Ready')].status")];
+    columns.extend(own);
+    columns.push(column("Message", "string", ".status.conditions[?(@.type=='Ready')].message"));
+    columns.push(column("Age", "date", ".metadata.creationTimestamp"));
+    columns
 }

@@ -18,12 +18,15 @@ pub struct PolicyText {
     document: Value,
     canonical: String,
     sha256: String,
+    created: Option<String>,
     annotations: BTreeMap<String, String>,
 }
 
 impl PolicyText {
     /// Takes `status` and what the API server adds out of a document.
     pub fn of(mut document: Value) -> Self {
+        let created = document.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+        let created = created.map(str::to_owned);
         if let Some(members) = document.as_object_mut() {
             members.remove("status");
         }
@@ -50,12 +53,17 @@ impl PolicyText {
         // Numbers that canonical JSON cannot hold exactly are written as they came.
         let canonical = canonical::to_string(&document).unwrap_or_else(|_| document.to_string());
         let sha256 = hex::encode(Sha256::digest(canonical.as_bytes()));
-        Self { document, canonical, sha256, annotations }
+        Self { document, canonical, sha256, created, annotations }
     }
 
     /// The document, as its author wrote it.
     pub fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// When the API server stored it first; absent for one that is in a file.
+    pub fn created(&self) -> Option<&str> {
+        self.created.as_deref()
     }
 
     /// Its canonical text (RFC 8785).

@@ -1,13 +1,14 @@
 //! How one record changes the derived state.
 
 use proofstream_model::{
-    Answer, Block, Body, Decision, ErasureBody, FindingBody, FindingState, GapBody, PolicyBody,
-    PolicyState, Record, RequestsBody, ScanBody, SourceBody, SourceState,
+    Answer, Block, Body, ChangeBody, Decision, ErasureBody, FindingBody, FindingState, GapBody,
+    PolicyBody, PolicyState, Record, RequestsBody, ScanBody, SourceBody, SourceState,
 };
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
 use super::ProjectionError;
+use crate::generation::stands;
 
 /// Counts and lists are kept per record kind; kinds that nothing here shows only count as life of
 /// their source.
@@ -17,6 +18,7 @@ pub(super) fn record(store: &Connection, record: &Record) -> Result<(), Projecti
         "decision" => decision(store, record),
         "block" => block(store, record),
         "finding" => finding(store, record),
+        "change" => change(store, record),
         "policy" => policy(store, record),
         "source" => source(store, record),
         "gap" => {
@@ -197,6 +199,43 @@ fn finding(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
         FindingState::Gone => "gone",
     };
     tally(store, record, std::slice::from_ref(&finding.check), what)
+}
+
+/// What generate rules made and answer for.
+fn change(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
+    let change: ChangeBody = body(record)?;
+    let (Some(trigger), Some(stands)) = (&change.trigger, stands(change.action, change.state))
+    else {
+        return Ok(());
+    };
+    let object = &change.object;
+    let words = [
+        Some(&trigger.uid),
+        change.policy.as_ref(),
+        change.rule.as_ref(),
+        Some(&object.api_version),
+        Some(&object.kind),
+        object.namespace.as_ref(),
+        Some(&object.name),
+    ];
+    let id = words.map(|word| word.map_or("", String::as_str)).join("\u{1f}");
+    if stands {
+        store
+            .prepare_cached(
+                "INSERT OR REPLACE INTO products (id, seq, time, controls, body) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                id,
+                number(record.seq)?,
+                record.time.to_string(),
+                record.controls.join(" "),
+                record.body.to_string()
+            ])?;
+    } else {
+        store.prepare_cached("DELETE FROM products WHERE id = ?1")?.execute([&id])?;
+    }
+    Ok(())
 }
 
 fn policy(store: &Connection, record: &Record) -> Result<(), ProjectionError> {

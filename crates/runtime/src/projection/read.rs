@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proofstream_model::{Block, Decision, FindingBody, GapBody, PolicyBody, ScanBody, Timestamp};
+use proofstream_model::{
+    Block, ChangeBody, Decision, FindingBody, GapBody, PolicyBody, ScanBody, Timestamp,
+};
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -226,6 +228,13 @@ impl Projection {
     pub fn open_findings(&self) -> Result<Vec<FindingBody>, ProjectionError> {
         let store = self.reader();
         let rows = newest(&store, "findings", u32::MAX, |_, _, finding| finding)?;
+        Ok(rows)
+    }
+
+    /// What generate rules made and answer for.
+    pub fn products(&self) -> Result<Vec<ChangeBody>, ProjectionError> {
+        let store = self.reader();
+        let rows = newest(&store, "products", u32::MAX, |_, _, change| change)?;
         Ok(rows)
     }
 
