@@ -269,9 +269,7 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
     let rule = at.rule;
     let validation = match &rule.action {
         Action::Validate(validation) => validation,
-        Action::Generate(_) => return None,
-        // Mutate rules do not judge (see `mutate`).
-        Action::Mutate(_) => return None,
+        Action::Generate(_) | Action::Mutate(_) => return None,
         Action::VerifyImages(entries) => {
             let said =
                 in_scope(judgement, at, empty, |_| images::judge(entries, judgement.request));

@@ -29,6 +29,7 @@ fn policy() -> Value {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a test writes it in place")]
 fn choice(policy: &Value, namespace: &str, spec: Value) -> Choice {
     let object = json!({"apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "web", "namespace": namespace}, "spec": spec});
@@ -83,7 +84,7 @@ fn what_is_wrong_is_said_with_its_place() {
         }),
         broken(|p| p["spec"]["deletionPropagationPolicy"] = json!("Orphans")),
         broken(|p| {
-            p["spec"]["conditions"] = json!({"any": [{"key": "{{ a. }}", "operator": "Equals"}]})
+            p["spec"]["conditions"] = json!({"any": [{"key": "{{ a. }}", "operator": "Equals"}]});
         }),
         broken(|p| p["apiVersion"] = json!("kyverno.io/v9")),
     ];

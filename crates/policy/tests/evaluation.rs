@@ -400,14 +400,11 @@ fn what_is_not_evaluated_is_never_a_pass() {
         (Status::NotSupported, "`validate.manifests` is not evaluated by this version")
     );
     rules[0].as_object_mut().unwrap().remove("validate");
-    for (kind, body, refuses) in [("verifyImages", json!([{"imageReferences": ["*"]}]), true)] {
-        let mut rules = rules.clone();
-        rules[0][kind] = body;
-        let set = compile(&[policy("p", rules)]);
-        let responses = done(set.evaluate(&Request::create(pod()), &environment()));
-        assert_eq!(responses[0].status, Status::NotSupported);
-        assert_eq!(responses[0].refuses(), refuses, "{kind}");
-    }
+    rules[0]["verifyImages"] = json!([{"imageReferences": ["*"]}]);
+    let set = compile(&[policy("p", rules)]);
+    let responses = done(set.evaluate(&Request::create(pod()), &environment()));
+    assert_eq!(responses[0].status, Status::NotSupported);
+    assert!(responses[0].refuses());
 }
 
 #[test]

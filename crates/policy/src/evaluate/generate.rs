@@ -82,7 +82,9 @@ fn listed(texts: impl ExactSizeIterator<Item = String>) -> String {
     let more = texts.len().saturating_sub(NAMED);
     let mut message = texts.take(NAMED).collect::<Vec<_>>().join(", ");
     if more > 0 {
-        message.push_str(&format!(" and {more} more"));
+        message.push_str(" and ");
+        message.push_str(&more.to_string());
+        message.push_str(" more");
     }
     message
 }
@@ -316,7 +318,7 @@ fn copy(source: &Value, elsewhere: bool) -> Map<String, Value> {
     let mut members = source.as_object().cloned().unwrap_or_default();
     if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.retain(|key, _| {
-            !OWN_LIFE.contains(&key.as_str()) && !(elsewhere && key == "ownerReferences")
+            !(OWN_LIFE.contains(&key.as_str()) || elsewhere && key == "ownerReferences")
         });
     }
     members

@@ -31,6 +31,7 @@ pub(crate) struct GenerateRule {
 
 /// What is made, once or for each element.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a rule")]
 pub(crate) enum Work {
     Once(Product),
     ForEach(Vec<GenerateEach>),

@@ -115,9 +115,7 @@ impl Phase {
             Work::Mutate => self == Self::Mutate,
             Work::Judge => self == Self::Validate,
             // Nobody makes these changes yet: no request needs to wait for us.
-            Work::MutateExisting => false,
-            // These start from what is stored.
-            Work::Generate => false,
+            Work::MutateExisting | Work::Generate => false,
         }
     }
 }
