@@ -557,3 +557,71 @@ spec:
     assert!(shown.contains("exception `shop-a/till` has expired and exempts nothing"), "{shown}");
     assert!(shown.contains("expired at 2020-01-01T00:00:00Z"), "{shown}");
 }
+
+const GENERATE: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {name: pull-secret}
+spec:
+  rules:
+  - name: copy
+    match: {any: [{resources: {kinds: [Namespace]}}]}
+    generate:
+      apiVersion: v1
+      kind: Secret
+      name: pull
+      namespace: '{{ request.object.metadata.name }}'
+      clone: {namespace: vault, name: regcred}
+  - name: limits
+    match: {any: [{resources: {kinds: [Namespace]}}]}
+    generate:
+      apiVersion: v1
+      kind: LimitRange
+      name: limits
+      namespace: '{{ request.object.metadata.name }}'
+      data: {spec: {limits: [{type: Container, default: {cpu: 500m}}]}}
+";
+
+const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+
+#[test]
+fn apply_writes_what_is_generated() {
+    let bench = Bench::new(&[("policy.yaml", GENERATE), ("shop.yaml", NAMESPACE)]);
+    let arguments = ["policy", "apply", "policy.yaml", "-r", "shop.yaml", "-o", "json"];
+    assert_snapshot!(bench.run(&arguments));
+}
+
+#[test]
+fn test_holds_what_is_generated_against_what_is_expected() {
+    let test = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: generated}
+policies: [policy.yaml]
+resources: [shop.yaml]
+results:
+- {policy: pull-secret, rule: copy, kind: Namespace, resources: [shop], result: pass,
+   cloneSourceResource: source.yaml, generatedResource: copy.yaml}
+- {policy: pull-secret, rule: limits, kind: Namespace, resources: [shop], result: pass,
+   generatedResource: limits.yaml}
+";
+    let bench = Bench::new(&[
+        ("kyverno-test.yaml", test),
+        ("policy.yaml", GENERATE),
+        ("shop.yaml", NAMESPACE),
+        (
+            "source.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: regcred, namespace: vault, uid: u}\ndata: {a: MQ==}\n",
+        ),
+        (
+            "copy.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: pull, namespace: shop}\ndata: {a: MQ==}\n",
+        ),
+        (
+            "limits.yaml",
+            "apiVersion: v1\nkind: LimitRange\nmetadata: {name: limits, namespace: shop}\n\
+             spec: {limits: [{type: Container, default: {cpu: 250m}}]}\n",
+        ),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
+}

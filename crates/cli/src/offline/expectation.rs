@@ -1,6 +1,7 @@
 //! Runs test files and compares what rules say with what is expected of them, strictly: an
 //! expectation holds only where a response with that rule and that result exists.
 
+mod generated;
 mod patched;
 mod selector;
 
@@ -21,6 +22,7 @@ use crate::offline::scope;
 use crate::offline::stubs::Stubs;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
+use generated::Wanted;
 use patched::Patched;
 use selector::{Identity, Selector, policy_matches, rule_matches};
 
@@ -140,10 +142,13 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
     };
     let bench = Bench::prepare(folder, test, now, &mut tell).map_err(&mut tell).ok();
     for expected in &test.results {
-        let patched = Patched::load(&resolve(folder, &expected.patched()));
-        for selector in selectors(expected, &patched, bench.as_ref()) {
+        let left = Left {
+            patched: Patched::load(&resolve(folder, &expected.patched())),
+            generated: Wanted::load(folder, expected),
+        };
+        for selector in selectors(expected, &left.patched, bench.as_ref()) {
             let outcome = match &bench {
-                Some(bench) => bench.outcome(test, expected, &selector, &patched),
+                Some(bench) => bench.outcome(test, expected, &selector, &left),
                 None => Outcome::failed("the test cannot be prepared"),
             };
             report.expectations.push(Expectation {
@@ -205,6 +210,12 @@ impl Outcome {
         let reason = format!("not run: {what}");
         Self { actual: None, holds: false, unsupported: Some(what.to_owned()), reason }
     }
+}
+
+/// What an expectation says of the objects that rules leave and make.
+struct Left {
+    patched: Patched,
+    generated: Wanted,
 }
 
 /// A test that is ready to run.
@@ -274,7 +285,11 @@ impl Bench {
         let lacks_files = resource_paths.iter().any(|path| !path.exists());
         let resources = load_resources(&resource_paths, tell);
         let existing = load_resources(&resolve(folder, &test.target_resources), tell);
-        let known = existing.iter().chain(&resources).map(|each| each.object.clone()).collect();
+        let sources: Vec<String> =
+            test.results.iter().filter_map(|each| each.clone_source_resource.clone()).collect();
+        let sources = load_resources(&resolve(folder, &sources), tell);
+        let known = existing.iter().chain(&sources).chain(&resources);
+        let known = known.map(|each| each.object.clone()).collect();
         let circumstances = Circumstances {
             values,
             exceptions,
@@ -308,7 +323,7 @@ impl Bench {
         test: &TestFile,
         expected: &Expected,
         selector: &Selector,
-        patched: &Patched,
+        left: &Left,
     ) -> Outcome {
         let foreign = self.loaded.unsupported.iter().find(|each| each.name == expected.policy);
         if let Some(foreign) = foreign {
@@ -333,14 +348,14 @@ impl Bench {
             Some(None) => return Outcome::failed("the operation is not one of the API server's"),
             operation => operation.flatten(),
         };
-        self.compare(expected, selector, patched, operation)
+        self.compare(expected, selector, left, operation)
     }
 
     fn compare(
         &self,
         expected: &Expected,
         selector: &Selector,
-        patched: &Patched,
+        left: &Left,
         operation: Option<Operation>,
     ) -> Outcome {
         let selects =
@@ -353,9 +368,9 @@ impl Bench {
             let judged = tried.as_ref().unwrap_or(judged);
             if selects(resource) {
                 is_there = true;
-                found.extend(of_trigger(expected, patched, resource, judged));
+                found.extend(of_trigger(expected, left, resource, judged));
             }
-            found.extend(of_targets(expected, patched, selector, judged));
+            found.extend(of_targets(expected, left, selector, judged));
         }
         let wanted = expected.result().unwrap_or_default();
         let best = found.iter().find(|each| each.holds(wanted));
@@ -410,7 +425,7 @@ impl Said {
 /// What the rules meant said of a resource.
 fn of_trigger<'a>(
     expected: &'a Expected,
-    patched: &'a Patched,
+    left: &'a Left,
     resource: &'a Resource,
     judged: &'a Judged,
 ) -> impl Iterator<Item = Said> + 'a {
@@ -418,8 +433,15 @@ fn of_trigger<'a>(
     meant.map(|response| {
         // Other rules judge what all mutate rules have left.
         let by = if response.kind == RuleKind::Mutate { response.policy_index } else { usize::MAX };
-        let left = judged.after(by).unwrap_or(&resource.object);
-        Said { response: response.clone(), difference: patched.difference(left) }
+        let object = judged.after(by).unwrap_or(&resource.object);
+        let difference = if response.kind == RuleKind::Generate {
+            let made = response.status == Status::Pass;
+            let generated: Vec<_> = judged.made_by(response).collect();
+            made.then(|| left.generated.difference(&generated)).flatten()
+        } else {
+            left.patched.difference(object)
+        };
+        Said { response: response.clone(), difference }
     })
 }
 
@@ -427,7 +449,7 @@ fn of_trigger<'a>(
 /// that gave occasion is, of all.
 fn of_targets<'a>(
     expected: &'a Expected,
-    patched: &'a Patched,
+    left: &'a Left,
     selector: &'a Selector,
     judged: &'a Judged,
 ) -> impl Iterator<Item = Said> + 'a {
@@ -439,8 +461,9 @@ fn of_targets<'a>(
         if !selector.matches(&Identity::of(target), expected.namespace.as_deref()) {
             return None;
         }
-        let left = each.object.as_ref().unwrap_or(target);
-        Some(Said { response: each.response.clone(), difference: patched.difference(left) })
+        let object = each.object.as_ref().unwrap_or(target);
+        let difference = left.patched.difference(object);
+        Some(Said { response: each.response.clone(), difference })
     })
 }
 

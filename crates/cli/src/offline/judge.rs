@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Answer, Duplicate, Environment, Evaluation, Lookup, Mutation, Operation, Policy,
+    Answer, Duplicate, Environment, Evaluation, Generated, Lookup, Mutation, Operation, Policy,
     PolicyException, PolicySet, Request, RuleResponse, TargetMutation, UserInfo, default_object,
 };
 use serde_json::{Map, Value};
@@ -67,6 +67,7 @@ pub struct Judge {
 }
 
 /// What came of one object.
+#[derive(Default)]
 pub struct Judged {
     /// What every rule that matches says, mutate rules first; each in the order of policies and
     /// rules.
@@ -75,11 +76,21 @@ pub struct Judged {
     pub patched: Vec<(usize, Value)>,
     /// What rules did to existing objects.
     pub targets: Vec<TargetMutation>,
+    /// What rules make.
+    pub generated: Vec<Generated>,
 }
 
 // === impl Judged ===
 
 impl Judged {
+    /// What the rule of a response makes.
+    pub fn made_by(&self, response: &RuleResponse) -> impl Iterator<Item = &Generated> {
+        let (policy_index, rule) = (response.policy_index, response.rule.clone());
+        self.generated
+            .iter()
+            .filter(move |made| made.policy_index == policy_index && made.rule == rule)
+    }
+
     /// The object as a policy left it; `None` where neither it nor one before it changed anything.
     pub fn after(&self, policy_index: usize) -> Option<&Value> {
         let left = self.patched.iter().rfind(|(index, _)| *index <= policy_index);
@@ -148,7 +159,7 @@ impl Judge {
             default_object(&mut object);
         }
         let mut request = self.request(object);
-        let mut judged = Judged { responses: Vec::new(), patched: Vec::new(), targets: Vec::new() };
+        let mut judged = Judged::default();
         self.mutate(&mut request, operation, &mut judged);
         judged.targets = self.by_policy(
             &request,
@@ -164,7 +175,40 @@ impl Judge {
             |response: &RuleResponse| response.policy_index,
             |request, environment| self.set.evaluate(request, environment),
         ));
+        let making = self.by_policy(
+            &request,
+            operation,
+            |_| true,
+            |(response, _): &(RuleResponse, Vec<Generated>)| response.policy_index,
+            |request, environment| self.generate(request, environment),
+        );
+        for (response, generated) in making {
+            judged.responses.push(response);
+            judged.generated.extend(generated);
+        }
         judged
+    }
+
+    /// What each generate rule says, with what it makes.
+    fn generate(
+        &self,
+        request: &Request,
+        environment: &Environment,
+    ) -> Evaluation<Vec<(RuleResponse, Vec<Generated>)>> {
+        let generation = match self.set.generate(request, environment) {
+            Evaluation::Done(generation) => generation,
+            Evaluation::Needs(lookups) => return Evaluation::Needs(lookups),
+        };
+        let mut objects = generation.objects;
+        let pairs = generation.responses.into_iter().map(|response| {
+            let its_own = |made: &Generated| {
+                made.policy_index == response.policy_index && made.rule == response.rule
+            };
+            let (own, others) = std::mem::take(&mut objects).into_iter().partition(its_own);
+            objects = others;
+            (response, own)
+        });
+        Evaluation::Done(pairs.collect())
     }
 
     /// Lets each policy that mutates have the object as the policies before it left it.
@@ -266,6 +310,19 @@ impl Judge {
         match (&self.existing, lookup) {
             (Some(existing), Lookup::Objects { .. }) => {
                 Ok(existing.iter().filter(|object| lookup.selects(object)).cloned().collect())
+            }
+            (Some(existing), Lookup::Object { api_version, kind, namespace, name }) => {
+                let text = |object: &Value, pointer: &str| {
+                    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+                };
+                let found = existing.iter().find(|object| {
+                    text(object, "/apiVersion") == *api_version
+                        && text(object, "/kind") == *kind
+                        && text(object, "/metadata/name") == *name
+                        && text(object, "/metadata/namespace")
+                            == namespace.as_deref().unwrap_or_default()
+                });
+                found.cloned().ok_or_else(|| format!("{} does not exist", lookup.describe()))
             }
             _ => self.stubs.answer(lookup),
         }

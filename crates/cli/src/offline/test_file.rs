@@ -87,9 +87,12 @@ pub struct Expected {
     pub operation: Option<String>,
     patched_resource: Option<String>,
     patched_resources: Option<OneOrMany>,
-    generated_resource: Option<String>,
-    generated_resources: Option<Value>,
-    clone_source_resource: Option<String>,
+    /// The file with what is generated.
+    pub generated_resource: Option<String>,
+    /// Files with what is generated, where there are several.
+    pub generated_resources: Vec<String>,
+    /// The file with what is copied.
+    pub clone_source_resource: Option<String>,
     /// Whether the policy is a ValidatingPolicy.
     pub is_validating_policy: Option<bool>,
     /// Whether the policy is a NamespacedValidatingPolicy.
@@ -243,11 +246,6 @@ impl Expected {
             self.is_namespaced_deleting_policy,
         ];
         let cel = flags.contains(&Some(true));
-        let used = [
-            (cel, "CEL policy kinds"),
-            (self.generated_resource.is_some() || self.generated_resources.is_some(), "generate"),
-            (self.clone_source_resource.is_some(), "generate"),
-        ];
-        used.into_iter().find(|(is_used, _)| *is_used).map(|(_, what)| what)
+        cel.then_some("CEL policy kinds")
     }
 }

@@ -201,6 +201,7 @@ impl Run {
         });
         let judged = self.judge.judge(document.value, None);
         let targets = judged.targets.into_iter();
+        let generated = judged.generated;
         let mut patched: Vec<Value> =
             judged.patched.into_iter().map(|(_, object)| object).collect();
         // Each policy had the object as the one before it left it: the last one is what counts.
@@ -225,6 +226,7 @@ impl Run {
         }
         self.sink.object(&place, &results, console)?;
         patched.iter().try_for_each(|object| self.sink.patched(object))?;
+        generated.iter().try_for_each(|made| self.sink.generated(&made.object))?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::offline::report::counted;
 ///
 /// An expectation holds only where the rule it names says something of the resource it names, and
 /// says what is expected. A rule that says nothing is not taken for one that passes. What this version
-/// cannot run (such as generate rules, or the CEL policy kinds) counts as unsupported and
+/// cannot run (such as some of the CEL policy kinds) counts as unsupported and
 /// is named, never as held.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -22,6 +22,7 @@ pub(super) enum Sink {
     Json {
         first: bool,
         patched: Vec<String>,
+        generated: Vec<String>,
         kept: usize,
     },
     Junit,
@@ -36,7 +37,9 @@ impl Sink {
     pub(super) fn new(format: ResultFormat, all: bool, paint: Paint) -> Self {
         match format {
             ResultFormat::Table => Self::Table { all, paint, began: false, patched: 0 },
-            ResultFormat::Json => Self::Json { first: true, patched: Vec::new(), kept: 0 },
+            ResultFormat::Json => {
+                Self::Json { first: true, patched: Vec::new(), generated: Vec::new(), kept: 0 }
+            }
             ResultFormat::Junit => Self::Junit,
         }
     }
@@ -101,6 +104,20 @@ impl Sink {
         Ok(())
     }
 
+    /// Takes what a rule made.
+    pub(super) fn generated(&mut self, object: &Value) -> Result<(), Failure> {
+        let Self::Json { generated, kept, .. } = self else { return Ok(()) };
+        let text = object.to_string();
+        *kept += text.len();
+        if *kept > MAX_PATCHED {
+            let mebibytes = MAX_PATCHED >> 20;
+            let message = format!("the generated objects take more than {mebibytes} MiB");
+            return Err(Failure::input(message).help("give fewer resources at once"));
+        }
+        generated.push(text);
+        Ok(())
+    }
+
     pub(super) fn end(
         &self,
         what: &str,
@@ -108,11 +125,11 @@ impl Sink {
         console: &mut Console,
     ) -> io::Result<()> {
         match self {
-            Self::Json { patched, .. } => {
+            Self::Json { patched, generated, .. } => {
                 let summary = json!(summary);
-                let patched = patched.join(",\n");
+                let (patched, generated) = (patched.join(",\n"), generated.join(",\n"));
                 let out = console.out();
-                write!(out, "\n],\"patched\":[{patched}],\"generated\":[],")?;
+                write!(out, "\n],\"patched\":[{patched}],\"generated\":[{generated}],")?;
                 writeln!(out, "\"summary\":{summary}}}")
             }
             Self::Junit => junit::end(console.out()),
