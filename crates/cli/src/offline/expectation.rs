@@ -1,6 +1,7 @@
 //! Runs test files and compares what rules say with what is expected of them, strictly: an
 //! expectation holds only where a response with that rule and that result exists.
 
+mod difference;
 mod generated;
 mod patched;
 mod selector;

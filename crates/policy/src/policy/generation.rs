@@ -14,7 +14,7 @@ use crate::template::{Document, Template};
 /// Most kinds of one `cloneList`.
 const MAX_KINDS: usize = 64;
 
-/// The four ways to say what is made; exactly one stands in a rule or a loop.
+/// The ways to say what is made; exactly one stands in a rule or a loop.
 const WAYS: [&str; 3] = ["data", "clone", "cloneList"];
 
 /// A generate rule's own part.

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DynamicObject, GroupVersionKind, TypeMeta};
 use kube::client::Body;
+use kube::discovery::Scope;
 use kube::{Api, Client, Resource as _};
 use proofstream_policy::{Answer, Lookup};
 use serde_json::Value;
@@ -61,73 +62,26 @@ impl ApiServer {
         serde_json::to_value(found).map_err(|error| error.to_string())
     }
 
-    /// One object, or without a name all of them in the namespace.
+    /// One object.
     async fn object(
         &self,
         api_version: &str,
         kind: &str,
         namespace: Option<&str>,
-        name: Option<&str>,
+        name: &str,
     ) -> Answer {
-        let gvk = GroupVersionKind::try_from(TypeMeta {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-        })
-        .map_err(|error| format!("`{api_version}` `{kind}`: {error}"))?;
-        let (resource, _) = kube::discovery::pinned_kind(&self.client, &gvk)
-            .await
-            .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
-        let shown = [namespace, name].into_iter().flatten().collect::<Vec<_>>().join("/");
-        // A name that is none must not become another path.
-        let leads_astray =
-            |text: &str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
-        if [namespace, name].into_iter().flatten().any(leads_astray) {
-            return Err(format!("`{shown}` is no name of an object"));
-        }
-        let mut path = DynamicObject::url_path(&resource, namespace);
-        if let Some(name) = name {
-            path.push('/');
-            path.push_str(name);
-        }
+        let path = self.path(api_version, kind, namespace, Some(name)).await?;
         self.call("GET", &path, None).await.map_err(|error| {
             let missing = error.ends_with("404 Not Found");
+            let shown =
+                namespace.map_or(name.to_owned(), |namespace| format!("{namespace}/{name}"));
             if missing { format!("{kind} `{shown}` does not exist") } else { error }
         })
     }
 
-    /// Objects of a kind: the named one, or all in the namespace, as a list.
-    async fn objects(
-        &self,
-        api_version: &str,
-        kind: &str,
-        namespace: Option<&str>,
-        name: Option<&str>,
-    ) -> Answer {
-        let root = if api_version.contains('/') { "apis" } else { "api" };
-        let served = self.call("GET", &format!("/{root}/{api_version}"), None).await?;
-        let text = |resource: &Value, key: &str| {
-            resource.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        let resources = served.get("resources").and_then(Value::as_array);
-        let resource = resources
-            .into_iter()
-            .flatten()
-            .find(|resource| {
-                text(resource, "kind") == kind && !text(resource, "name").contains('/')
-            })
-            .ok_or_else(|| format!("the cluster serves no `{api_version}` {kind}"))?;
-        let namespaced = resource.get("namespaced").and_then(Value::as_bool).unwrap_or_default();
-        let within = match (namespaced, namespace) {
-            (true, Some(namespace)) => format!("/namespaces/{namespace}"),
-            (true, None) => return Err(format!("{kind} needs a namespace to be looked for in")),
-            (false, _) => String::new(),
-        };
-        let plural = text(resource, "name");
-        let path = format!("/{root}/{api_version}{within}/{plural}");
-        if let Some(name) = name {
-            let found = self.call("GET", &format!("{path}/{name}"), None).await?;
-            return Ok(Value::Array(vec![found]));
-        }
+    /// All objects of a kind, of one namespace where it is given and the kind has namespaces.
+    async fn objects(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Answer {
+        let path = self.path(api_version, kind, namespace, None).await?;
         let mut list = self.call("GET", &path, None).await?;
         let mut items = list.get_mut("items").map(Value::take).unwrap_or_default();
         // Items of a list do not say what they are.
@@ -136,6 +90,33 @@ impl ApiServer {
             item.insert("kind".to_owned(), Value::from(kind));
         }
         Ok(items)
+    }
+
+    /// Where the API server has the objects of a kind, or the named one.
+    async fn path(
+        &self,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<String, String> {
+        // INVARIANT: a name that is none does not become another path.
+        let leads_astray =
+            |text: &&str| text.contains(['/', '%', '?', '#']) || text.starts_with('.');
+        if let Some(text) = [namespace, name].into_iter().flatten().find(leads_astray) {
+            return Err(format!("`{text}` is no name of an object"));
+        }
+        let gvk = GroupVersionKind::try_from(TypeMeta {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        })
+        .map_err(|error| format!("`{api_version}` `{kind}`: {error}"))?;
+        let (resource, served) = kube::discovery::pinned_kind(&self.client, &gvk)
+            .await
+            .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
+        let namespace = namespace.filter(|_| served.scope == Scope::Namespaced);
+        let path = DynamicObject::url_path(&resource, namespace);
+        Ok(name.map_or(path.clone(), |name| format!("{path}/{name}")))
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
@@ -201,11 +182,15 @@ impl ApiServer {
                 self.services.call(&Call { method, url, body, ca_bundle, headers }).await
             }
             Lookup::Global { name, projection } => self.global(name, projection).await,
-            Lookup::Parameters { api_version, kind, namespace, name } => {
-                self.objects(api_version, kind, namespace.as_deref(), name.as_deref()).await
+            Lookup::Parameters { api_version, kind, namespace, name: Some(name) } => {
+                let found = self.object(api_version, kind, namespace.as_deref(), name).await?;
+                Ok(Value::Array(vec![found]))
+            }
+            Lookup::Parameters { api_version, kind, namespace, name: None } => {
+                self.objects(api_version, kind, namespace.as_deref()).await
             }
             Lookup::Object { api_version, kind, namespace, name } => {
-                self.object(api_version, kind, namespace.as_deref(), Some(name)).await
+                self.object(api_version, kind, namespace.as_deref(), name).await
             }
             Lookup::Objects { api_version, kind, namespace, name, selector: None }
                 if name.is_empty()
@@ -214,7 +199,7 @@ impl ApiServer {
                         .all(|text| !text.contains(['*', '?'])) =>
             {
                 let namespace = Some(namespace.as_str()).filter(|name| !name.is_empty());
-                self.object(api_version, kind, namespace, None).await
+                self.objects(api_version, kind, namespace).await
             }
             Lookup::Objects { .. } => {
                 Err(format!("{}: not looked up by this version", lookup.describe()))

@@ -126,6 +126,20 @@ fn latest(store: &Connection, table: &str, record: &Record) -> Result<(), Projec
     Ok(())
 }
 
+/// Keeps a record as the last word on what it is about.
+fn keep(store: &Connection, table: &str, id: &str, record: &Record) -> Result<(), ProjectionError> {
+    store
+        .prepare_cached(&format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5)"))?
+        .execute(params![
+        id,
+        number(record.seq)?,
+        record.time.to_string(),
+        record.controls.join(" "),
+        record.body.to_string()
+    ])?;
+    Ok(())
+}
+
 fn tally(
     store: &Connection,
     record: &Record,
@@ -178,18 +192,7 @@ fn finding(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
     let finding = &found.finding;
     let id = [&found.uid, &finding.check, &finding.rule].map(String::as_str).join("\u{1f}");
     if found.state == FindingState::Found {
-        store
-            .prepare_cached(
-                "INSERT OR REPLACE INTO findings (id, seq, time, controls, body) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                id,
-                number(record.seq)?,
-                record.time.to_string(),
-                record.controls.join(" "),
-                record.body.to_string()
-            ])?;
+        keep(store, "findings", &id, record)?;
     } else {
         store.prepare_cached("DELETE FROM findings WHERE id = ?1")?.execute([&id])?;
     }
@@ -220,18 +223,7 @@ fn change(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
     ];
     let id = words.map(|word| word.map_or("", String::as_str)).join("\u{1f}");
     if stands {
-        store
-            .prepare_cached(
-                "INSERT OR REPLACE INTO products (id, seq, time, controls, body) \
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                id,
-                number(record.seq)?,
-                record.time.to_string(),
-                record.controls.join(" "),
-                record.body.to_string()
-            ])?;
+        keep(store, "products", &id, record)?;
     } else {
         store.prepare_cached("DELETE FROM products WHERE id = ?1")?.execute([&id])?;
     }
@@ -246,18 +238,7 @@ fn policy(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
             store.prepare_cached("DELETE FROM policies WHERE name = ?1")?.execute([&key])?;
         }
         PolicyState::Active | PolicyState::Broken | PolicyState::Enforcer => {
-            store
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO policies (name, seq, time, controls, body) \
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![
-                    key,
-                    number(record.seq)?,
-                    record.time.to_string(),
-                    record.controls.join(" "),
-                    record.body.to_string()
-                ])?;
+            keep(store, "policies", &key, record)?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::console::Console;
 use crate::exit::Failure;
+use crate::offline::report::counted;
 
 /// For people: a line a requirement, a line a control, and what to do next.
 pub(super) fn table(
@@ -37,7 +38,7 @@ pub(super) fn table(
         let id = format!("{:width$}", one.id.as_str());
         let lapses = match one.lapses.len() {
             0 => String::new(),
-            count => format!(" ({count} lapses)"),
+            count => format!(" ({})", counted(count, "lapse", "lapses")),
         };
         writeln!(console.out(), "{id}  {}{lapses}", one.status.words())?;
     }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use proofstream_policy::Generated;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::difference::{Difference, difference};
 use crate::exit::Failure;
 use crate::offline::files;
 use crate::offline::test_file::Expected;
@@ -57,9 +58,11 @@ impl Wanted {
                 return Some(format!("{} is generated and not expected", name(&made)));
             };
             let wanted = missing.swap_remove(place);
-            if let Some(path) = differs(wanted, &made, "") {
+            if let Some(Difference { path, values }) = difference(&made, wanted) {
                 let name = name(&made);
-                return Some(format!("{name} is generated otherwise than expected: {path}"));
+                return Some(format!(
+                    "{name} is generated otherwise than expected: `{path}`: {values}"
+                ));
             }
         }
         let first = missing.first().filter(|_| generated.is_empty())?;
@@ -74,7 +77,7 @@ fn name(object: &Value) -> String {
     format!("{kind} `{namespace}{separator}{}`", text("/metadata/name"))
 }
 
-/// An object without what says nothing: empty members, and who made it.
+/// An object without who made it.
 fn bare(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -83,59 +86,13 @@ fn bare(object: &Value) -> Value {
             labels.retain(|key, _| !key.starts_with(OWNER_LABELS) && key != MANAGED_BY);
         }
     }
-    tidy(&object).unwrap_or_else(|| json!({}))
-}
-
-/// A value without empty members; `None` where nothing is left.
-fn tidy(value: &Value) -> Option<Value> {
-    match value {
-        Value::Null => None,
-        Value::Object(members) => {
-            let kept: Map<String, Value> = members
-                .iter()
-                .filter_map(|(key, member)| Some((key.clone(), tidy(member)?)))
-                .collect();
-            (!kept.is_empty()).then_some(Value::Object(kept))
-        }
-        Value::Array(items) => {
-            let kept: Vec<Value> = items.iter().filter_map(tidy).collect();
-            (!kept.is_empty()).then_some(Value::Array(kept))
-        }
-        scalar => Some(scalar.clone()),
-    }
-}
-
-/// The first place at which two values differ, with both.
-fn differs(wanted: &Value, made: &Value, path: &str) -> Option<String> {
-    let at = |path: &str, wanted: &str, made: &str| {
-        Some(format!("`{}`: expected {wanted}, got {made}", path.trim_start_matches('.')))
-    };
-    match (wanted, made) {
-        (Value::Object(left), Value::Object(right)) => {
-            let more = right.keys().filter(|key| !left.contains_key(*key));
-            left.keys().chain(more).find_map(|key| {
-                let path = format!("{path}.{key}");
-                match (left.get(key), right.get(key)) {
-                    (Some(left), Some(right)) => differs(left, right, &path),
-                    (Some(left), None) => at(&path, &left.to_string(), "nothing"),
-                    (None, right) => {
-                        at(&path, "nothing", &right.unwrap_or(&Value::Null).to_string())
-                    }
-                }
-            })
-        }
-        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
-            left.iter().zip(right).enumerate().find_map(|(place, (left, right))| {
-                differs(left, right, &format!("{path}[{place}]"))
-            })
-        }
-        (left, right) if left == right => None,
-        (left, right) => at(path, &left.to_string(), &right.to_string()),
-    }
+    object
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -145,10 +102,10 @@ mod tests {
             "data": {"a": "1"}, "list": [{}, 1]});
         let wanted = json!({"kind": "ConfigMap", "metadata": {"name": "m"},
             "data": {"a": "1"}, "list": [1]});
-        assert_eq!(differs(&bare(&wanted), &bare(&made), ""), None);
+        assert_eq!(difference(&bare(&made), &bare(&wanted)), None);
         let other = json!({"kind": "ConfigMap", "metadata": {"name": "m"},
             "data": {"a": "2"}, "list": [1]});
-        let said = differs(&bare(&other), &bare(&made), "").unwrap();
-        assert_eq!(said, "`data.a`: expected \"2\", got \"1\"");
+        let said = difference(&bare(&made), &bare(&other)).unwrap();
+        assert_eq!((&*said.path, &*said.values), ("/data/a", "expected \"2\", got \"1\""));
     }
 }

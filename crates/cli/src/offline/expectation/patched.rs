@@ -1,10 +1,10 @@
 //! Objects as a test expects rules to leave them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::difference::{Difference, difference};
 use super::selector::Identity;
 use crate::offline::files;
 use crate::offline::scope;
@@ -65,56 +65,8 @@ impl Patched {
         let Some((_, wanted)) = self.objects.iter().find(|(known, _)| *known == identity) else {
             return Some("the file of patched resources does not contain this one".to_owned());
         };
-        let path = first_difference(&tidy(object)?, &tidy(wanted)?, String::new())?;
+        let Difference { path, .. } = difference(object, wanted)?;
         Some(format!("the object differs from the patched resource at `{path}`"))
-    }
-}
-
-/// A value without what is null or empty, as the established command compares objects; `None` where
-/// nothing is left.
-fn tidy(value: &Value) -> Option<Value> {
-    match value {
-        Value::Null => None,
-        Value::Object(members) => {
-            let tidied = members.iter().filter_map(|(key, member)| Some((key, tidy(member)?)));
-            let tidied: BTreeMap<_, _> = tidied.collect();
-            (!tidied.is_empty())
-                .then(|| tidied.into_iter().map(|(key, member)| (key.clone(), member)).collect())
-        }
-        Value::Array(items) => {
-            let tidied: Vec<Value> = items.iter().filter_map(tidy).collect();
-            (!tidied.is_empty()).then_some(Value::Array(tidied))
-        }
-        scalar => Some(scalar.clone()),
-    }
-}
-
-/// Where two values first differ, as a JSON pointer; numbers are compared by value.
-fn first_difference(left: &Value, right: &Value, at: String) -> Option<String> {
-    match (left, right) {
-        (Value::Object(left), Value::Object(right)) => {
-            let keys: std::collections::BTreeSet<_> = left.keys().chain(right.keys()).collect();
-            keys.into_iter().find_map(|key| {
-                let at = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
-                match (left.get(key), right.get(key)) {
-                    (Some(left), Some(right)) => first_difference(left, right, at),
-                    _ => Some(at),
-                }
-            })
-        }
-        (Value::Array(left), Value::Array(right)) => {
-            let pairs = left.iter().zip(right).enumerate();
-            let within = pairs.into_iter().find_map(|(place, (left, right))| {
-                first_difference(left, right, format!("{at}/{place}"))
-            });
-            within.or_else(|| {
-                (left.len() != right.len()).then(|| format!("{at}/{}", left.len().min(right.len())))
-            })
-        }
-        (Value::Number(left), Value::Number(right)) => {
-            (left != right && left.as_f64() != right.as_f64()).then_some(at)
-        }
-        _ => (left != right).then_some(at),
     }
 }
 
