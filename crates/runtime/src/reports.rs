@@ -18,7 +18,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::background::Judged;
 use crate::background::book::Identity;
@@ -36,8 +36,10 @@ const DIGEST: &str = "proofstream.dev/digest";
 const MOST_DUE: usize = 20_000;
 /// How long one write may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait for a definition that cannot be read.
+/// How long to wait before what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How often one write is tried.
+const TRIES: u8 = 5;
 
 /// Writes reports.
 pub struct Reports {
@@ -58,6 +60,12 @@ struct Inner {
     pass: u64,
     known: HashMap<Place, Known>,
     due: BTreeMap<Place, Due>,
+    /// What failed, and how often: to be tried again unless something newer is due by then.
+    late: BTreeMap<Place, (Due, u8)>,
+    /// When it is tried again.
+    again: Option<Instant>,
+    /// What is being written now.
+    writing: Option<Place>,
     put_off: u64,
 }
 
@@ -71,7 +79,7 @@ struct Known {
 
 #[derive(Debug)]
 enum Due {
-    Write { report: Value, digest: String, is_new: bool },
+    Write { report: Value, digest: String },
     Remove,
 }
 
@@ -111,9 +119,9 @@ impl Reports {
                 inner.put_off = inner.put_off.saturating_add(1);
                 return;
             }
-            let is_new = !inner.known.contains_key(&place);
             let report = report.to_value(&digest);
-            inner.due.insert(place, Due::Write { report, digest, is_new });
+            inner.late.remove(&place);
+            inner.due.insert(place, Due::Write { report, digest });
         });
     }
 
@@ -140,19 +148,30 @@ impl Reports {
             tokio::time::sleep(AGAIN).await;
         }
         loop {
-            let next = self.lock().due.pop_first();
-            let Some((place, due)) = next else {
-                self.wake.notified().await;
+            let Some((place, due, tried)) = self.lock().next() else {
+                self.wait().await;
                 continue;
             };
-            match timeout(PATIENCE, self.write(&place, due)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::debug!(report = place.1, %error, "a report is not written");
-                }
-                Err(_) => tracing::debug!(report = place.1, "writing a report takes too long"),
-            }
+            let failed = match timeout(PATIENCE, self.write(&place, &due)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("it takes too long".to_owned()),
+            };
+            self.lock().written(place, due, tried, failed);
             tokio::time::sleep(self.pace).await;
+        }
+    }
+
+    /// Waits until something is due, or what failed may be tried again.
+    async fn wait(&self) {
+        let again = self.lock().again;
+        match again {
+            None => self.wake.notified().await,
+            Some(at) => {
+                if timeout_at(at, self.wake.notified()).await.is_err() {
+                    self.lock().try_again();
+                }
+            }
         }
     }
 
@@ -175,37 +194,54 @@ impl Reports {
         Ok(())
     }
 
-    async fn write(&self, place: &Place, due: Due) -> Result<(), kube::Error> {
+    async fn write(&self, place: &Place, due: &Due) -> Result<(), kube::Error> {
         let (namespace, uid) = place;
         let resource = resource(namespace.is_some());
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
+        // INVARIANT: one write at a time, so that what is not known now has no report of ours.
+        let whose = self.lock().known.get(place).map(|known| known.anothers);
         match due {
-            Due::Remove => match api.delete(uid, &DeleteParams::default()).await {
-                Ok(_) => Ok(()),
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-                Err(error) => Err(error),
-            },
-            Due::Write { report, digest, is_new } => {
-                let anothers = if is_new {
-                    let object = serde_json::from_value(report).map_err(kube::Error::SerdeError)?;
+            // Somebody else reports on this resource: theirs stays.
+            _ if whose == Some(true) => Ok(()),
+            Due::Remove => {
+                match api.delete(uid, &DeleteParams::default()).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => return Err(error),
+                }
+                self.lock().known.remove(place);
+                Ok(())
+            }
+            Due::Write { report, digest } => {
+                let anothers = if whose.is_some() {
+                    let params = PatchParams::apply(MANAGER).force();
+                    api.patch(uid, &params, &Patch::Apply(report)).await?;
+                    false
+                } else {
+                    let object =
+                        serde_json::from_value(report.clone()).map_err(kube::Error::SerdeError)?;
                     match api.create(&PostParams::default(), &object).await {
                         Ok(_) => false,
-                        // Somebody else reports on this resource: theirs stays.
-                        Err(kube::Error::Api(status)) if status.code == 409 => true,
+                        Err(kube::Error::Api(status)) if status.code == 409 => {
+                            let there = api.get_metadata(uid).await?;
+                            // A write of ours that was given up may have been made.
+                            if there.labels().get(MANAGED_BY).is_some_and(|by| by == MANAGER) {
+                                let params = PatchParams::apply(MANAGER).force();
+                                api.patch(uid, &params, &Patch::Apply(report)).await?;
+                                false
+                            } else {
+                                true
+                            }
+                        }
                         Err(error) => return Err(error),
                     }
-                } else {
-                    let params = PatchParams::apply(MANAGER).force();
-                    api.patch(uid, &params, &Patch::Apply(&report)).await?;
-                    false
                 };
-                self.change(|inner| {
-                    let seen = inner.pass;
-                    inner.known.insert(place.clone(), Known { digest, seen, anothers });
-                });
+                let mut inner = self.lock();
+                let (seen, digest) = (inner.pass, digest.clone());
+                inner.known.insert(place.clone(), Known { digest, seen, anothers });
                 Ok(())
             }
         }
@@ -241,8 +277,40 @@ impl Inner {
 
     fn remove(&mut self, place: Place) {
         self.due.remove(&place);
-        if self.known.remove(&place).is_some_and(|known| !known.anothers) {
+        self.late.remove(&place);
+        let is_ours = self.known.remove(&place).is_some_and(|known| !known.anothers);
+        if is_ours || self.writing.as_ref() == Some(&place) {
             self.due.insert(place, Due::Remove);
+        }
+    }
+
+    /// The next thing to write, with how often it has failed.
+    fn next(&mut self) -> Option<(Place, Due, u8)> {
+        let (place, due) = self.due.pop_first()?;
+        let tried = self.late.remove(&place).map_or(0, |(_, tried)| tried);
+        self.writing = Some(place.clone());
+        Some((place, due, tried))
+    }
+
+    /// A write has ended: what failed is kept for another try, unless something newer is due.
+    fn written(&mut self, place: Place, due: Due, tried: u8, failed: Option<String>) {
+        self.writing = None;
+        let (Some(error), tried) = (failed, tried.saturating_add(1)) else { return };
+        if tried >= TRIES {
+            tracing::warn!(report = place.1, error, "a report is left to the next pass");
+        } else if !self.due.contains_key(&place) {
+            tracing::debug!(report = place.1, error, "a report is not written yet");
+            self.late.insert(place, (due, tried));
+            self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+        }
+    }
+
+    /// Has what failed be due again.
+    fn try_again(&mut self) {
+        self.again = None;
+        for (place, (due, _)) in &mut self.late {
+            let again = std::mem::replace(due, Due::Remove);
+            self.due.entry(place.clone()).or_insert(again);
         }
     }
 
@@ -291,6 +359,31 @@ mod tests {
         assert!(matches!(inner.due.get(&place("b")), Some(Due::Remove)));
         inner.remove(place("c"));
         assert!(!inner.due.contains_key(&place("c")), "there was no report of it");
+    }
+
+    #[test]
+    fn what_fails_is_tried_again_and_not_for_ever() {
+        let mut inner = Inner::default();
+        let write = |digest: &str| Due::Write { report: Value::Null, digest: digest.to_owned() };
+        inner.due.insert(place("a"), write("1"));
+        for _ in 0..TRIES {
+            let (place, due, tried) = inner.next().expect("it is due");
+            assert!(matches!(&due, Due::Write { digest, .. } if digest == "1"));
+            inner.written(place, due, tried, Some("no".to_owned()));
+            assert!(inner.next().is_none(), "not at once");
+            inner.try_again();
+        }
+        assert!(inner.next().is_none(), "it was tried often enough");
+        // What is newer takes the place of what failed.
+        inner.due.insert(place("a"), write("1"));
+        let (place_a, due, tried) = inner.next().expect("it is due");
+        inner.due.insert(place("a"), write("2"));
+        inner.written(place_a, due, tried, Some("no".to_owned()));
+        assert!(inner.late.is_empty());
+        // What nobody speaks of any more while it is written is removed behind it.
+        inner.next();
+        inner.remove(place("a"));
+        assert!(matches!(inner.next(), Some((_, Due::Remove, 0))));
     }
 
     #[test]
