@@ -39,7 +39,7 @@ test: lint control-plane ## lint, then every test, those on the real API server 
 	RUST_LIB_BACKTRACE=0 $(CARGO) test --workspace --no-fail-fast
 
 run: control-plane build ## a real cluster with Proofstream in front of it, and four things to try
-	@$(CARGO_TARGET_DIR)/debug/proofstream-demo
+	@$(CARGO) run --quiet --bin proofstream-demo
 
 bench: control-plane ## the benchmarks
 	$(CARGO) bench --workspace

@@ -11,7 +11,7 @@ use tokio::process::Command;
 /// Builds what is missing, which takes minutes the first time; the script says on standard error how
 /// far it is. With everything in place it returns within a few hundredths of a second.
 pub async fn control_plane(minor: &str, parts: &[&str]) -> Result<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("build-control-plane");
+    let script = source().join("build-control-plane");
     let output = Command::new(&script)
         .args(parts)
         .env("MINOR", minor)
@@ -33,6 +33,15 @@ pub async fn control_plane(minor: &str, parts: &[&str]) -> Result<PathBuf> {
         ensure!(program.is_file(), "no program at `{}`", program.display());
     }
     Ok(folder)
+}
+
+/// The folder of this package's sources.
+///
+/// Where they lie is asked when the program runs, as several clones may share one build cache and cargo
+/// does not build again for another path; outside cargo it is where the program was built.
+pub(crate) fn source() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
 /// A kubectl: the one on the `PATH`, else one built from the same pinned sources.

@@ -14,6 +14,7 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use crate::foreground::CONTROLLERS;
+use crate::binaries::source;
 use crate::{Audit, Cluster, ClusterOptions, DEFAULT_MINOR, Data, Document, apply, wait_until};
 use program::Program;
 
@@ -29,7 +30,7 @@ pub async fn run() -> Result<()> {
     let folder = cache()?.join("run");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let article = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/article");
+    let article = source().join("../examples/article");
     say("starting etcd, kube-apiserver and kube-controller-manager");
     let cluster = Cluster::start(ClusterOptions {
         data: Data::Folder(folder.join("cluster")),

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 
 fn main() -> anyhow::Result<ExitCode> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent")?;
+    let package = std::env::var("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let root = Path::new(&package).parent().context("xtask has no parent")?;
     let task = std::env::args().nth(1).unwrap_or_default();
     let broken = match task.as_str() {
         "tidy" => tidy(root)?,

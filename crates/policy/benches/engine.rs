@@ -20,7 +20,7 @@ fn main() {
 }
 
 fn article(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/article").join(name);
+    let path = Path::new("tests/article").join(name);
     let text = std::fs::read_to_string(path).unwrap();
     serde_yaml_ng::from_str(&text).unwrap()
 }

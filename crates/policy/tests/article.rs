@@ -22,7 +22,7 @@ const HARDENED: &str = "require-hardened-securitycontext";
 const SECRETS: &str = "disallow-secret-env-vars";
 
 fn set() -> PolicySet {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/article");
+    let folder = Path::new("tests/article");
     let read = |name: &str| {
         let text = std::fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
         parse(&serde_yaml_ng::from_str(&text).unwrap()).unwrap()

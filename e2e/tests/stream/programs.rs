@@ -58,7 +58,7 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
     }
     let output = command
         .args(["build", "--workspace", "--bins", "--quiet", "--message-format=json"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+        .current_dir("..")
         .stdin(Stdio::null())
         .output()
         .context("cannot run cargo")?;

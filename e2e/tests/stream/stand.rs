@@ -37,7 +37,7 @@ impl Stand {
 
     /// The same; the audit log is rotated as `log` says, and Proofstream's data lie in `data`.
     pub(crate) async fn with(log: AuditLog, data: Option<&Path>) -> Result<Self> {
-        let article = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/article");
+        let article = std::path::absolute("../examples/article")?;
         let policy = Document::file(article.join("audit-policy.yaml"));
         let audit = Audit { log: Some(log), ..Audit::to_log(policy) };
         let cluster =
