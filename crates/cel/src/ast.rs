@@ -31,7 +31,10 @@ pub(crate) enum Kind {
     },
     List(Vec<Element>),
     Map(Vec<Entry>),
-    Message(String),
+    Message {
+        name: String,
+        fields: Vec<Field>,
+    },
     Unary {
         operator: Unary,
         operand: Box<Expression>,
@@ -51,6 +54,14 @@ pub(crate) enum Kind {
 /// An element of a list; an optional one stands only where it has a value.
 #[derive(Debug)]
 pub(crate) struct Element {
+    pub(crate) value: Expression,
+    pub(crate) optional: bool,
+}
+
+/// A field of a message.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
     pub(crate) value: Expression,
     pub(crate) optional: bool,
 }

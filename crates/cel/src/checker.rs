@@ -3,6 +3,8 @@
 mod calls;
 mod macros;
 
+use std::sync::Arc;
+
 use crate::ast::{Binary, Expression, Kind, Unary};
 use crate::error::Wrong;
 use crate::library;
@@ -44,9 +46,7 @@ impl<'d> Checker<'d> {
             }
             Kind::List(elements) => self.list(elements),
             Kind::Map(entries) => self.map(entries),
-            Kind::Message(name) => {
-                Err(Wrong::new(offset, format!("values of type `{name}` cannot be made here")))
-            }
+            Kind::Message { name, fields } => self.message(offset, name, fields),
             Kind::Unary { operator, operand } => self.unary(offset, *operator, operand),
             Kind::Binary { operator, left, right } => self.binary(offset, *operator, left, right),
             Kind::And(operands) => {
@@ -202,6 +202,47 @@ impl<'d> Checker<'d> {
         Ok((Node::Map(nodes), Type::Map(or_dyn(keys), or_dyn(values))))
     }
 
+    fn message(
+        &mut self,
+        offset: usize,
+        name: &str,
+        fields: &[crate::ast::Field],
+    ) -> Checked {
+        let declared = self.declarations.message(name).ok_or_else(|| {
+            Wrong::new(offset, format!("values of type `{name}` cannot be made here"))
+        })?;
+        let mut nodes: Vec<(Box<str>, Node, bool)> = Vec::with_capacity(fields.len());
+        for field in fields {
+            let (node, mut found) = self.check(&field.value)?;
+            let offset = field.value.offset;
+            if field.optional {
+                found = inside_optional(offset, found)?;
+            }
+            let wanted = match declared {
+                None => &Type::Dyn,
+                Some(known) => known
+                    .iter()
+                    .find_map(|(name, wanted)| (*name == field.name).then_some(wanted))
+                    .ok_or_else(|| {
+                        Wrong::new(offset, format!("`{name}` has no field `{}`", field.name))
+                    })?,
+            };
+            if !Bound::default().accepts(wanted, &found) {
+                let message = format!(
+                    "field `{}` of `{name}` must be of type `{wanted}`, not `{found}`",
+                    field.name
+                );
+                return Err(Wrong::new(offset, message));
+            }
+            if nodes.iter().any(|(known, ..)| **known == *field.name) {
+                return Err(Wrong::new(offset, format!("field `{}` stands twice", field.name)));
+            }
+            nodes.push((field.name.as_str().into(), node, field.optional));
+        }
+        let name: Arc<str> = name.into();
+        Ok((Node::Message(Arc::clone(&name), nodes), Type::Message(name)))
+    }
+
     /// The type of the elements of a list or a map that is written out.
     fn element(&self, offset: usize, known: Option<Type>, found: Type) -> Result<Type, Wrong> {
         match known {
@@ -274,6 +315,7 @@ fn field_type(operand: &Type) -> Option<Type> {
             Some((**value).clone())
         }
         Type::Optional(inner) => field_type(inner),
+        Type::Message(_) => Some(Type::Dyn),
         _ => None,
     }
 }

@@ -25,4 +25,4 @@ pub use number::parse_duration;
 pub use program::{Declarations, NotASignature, Program};
 pub use quantity::{Notation, Quantity};
 pub use types::Type;
-pub use value::{Key, List, Map, Opaque, Text, Value};
+pub use value::{Key, List, Map, Message, Opaque, Text, Value};

@@ -6,13 +6,14 @@ mod loops;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) use arithmetic::add;
 
 use crate::error::Fault;
 use crate::library::{Ground, Outcome, Run};
 use crate::program::{Call, Node};
-use crate::value::{Key, List, Text, Value};
+use crate::value::{Key, List, Message, Text, Value};
 
 /// What knows the values of declared names and runs declared functions.
 pub trait Host<'v> {
@@ -121,6 +122,7 @@ impl<'m, 'v> Machine<'m, 'v> {
             }
             Node::List(elements) => self.list(elements),
             Node::Map(entries) => self.map(entries),
+            Node::Message(name, fields) => self.message(name, fields),
             Node::And(operands) => self.logical(operands, false),
             Node::Or(operands) => self.logical(operands, true),
             Node::Not(operand) => match self.evaluate(operand)? {
@@ -224,6 +226,20 @@ impl<'m, 'v> Machine<'m, 'v> {
             made.insert(key, value);
         }
         Ok(Value::map(made))
+    }
+
+    fn message(&mut self, name: &Arc<str>, fields: &[(Box<str>, Node, bool)]) -> Outcome<'v> {
+        let mut made = BTreeMap::new();
+        for (field, value, optional) in fields {
+            let value = match (self.evaluate(value)?, optional) {
+                (Value::Optional(Some(held)), true) => (*held).clone(),
+                (Value::Optional(None), true) => continue,
+                (other, true) => return Err(no_overload("{?}", &[other])),
+                (value, false) => value,
+            };
+            made.insert(field.clone(), value);
+        }
+        Ok(Value::Message(Arc::new(Message { name: Arc::clone(name), fields: made })))
     }
 
     fn call(&mut self, call: &Call) -> Outcome<'v> {

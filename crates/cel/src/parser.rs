@@ -1,6 +1,6 @@
 //! Tokens to expressions. Depth and size are bounded, so that nothing later has to recurse far.
 
-use crate::ast::{Binary, Element, Entry, Expression, Kind, Unary};
+use crate::ast::{Binary, Element, Entry, Expression, Field, Kind, Unary};
 use crate::error::Wrong;
 use crate::lexer::{self, Token, TokenKind};
 use crate::value::Value;
@@ -253,22 +253,21 @@ impl Parser {
         let name = before.dotted().map(|before| format!("{before}.{field}"));
         let name = name.ok_or_else(|| self.wrong("`{` cannot stand here"))?;
         self.advance();
-        self.fields()?;
-        Ok(Kind::Message(name))
+        Ok(Kind::Message { name, fields: self.fields()? })
     }
 
-    /// Passes over the fields of a message, which no expression of this crate can make.
-    fn fields(&mut self) -> Result<(), Wrong> {
+    fn fields(&mut self) -> Result<Vec<Field>, Wrong> {
+        let mut fields = Vec::new();
         while !self.eat("}") {
-            self.eat("?");
-            self.field()?;
+            let optional = self.eat("?");
+            let name = self.field()?;
             self.expect(":")?;
-            self.expression()?;
+            fields.push(Field { name, value: self.expression()?, optional });
             if !self.eat(",") && !self.is_at("}") {
                 return Err(self.wrong("expected `,` or `}`"));
             }
         }
-        Ok(())
+        Ok(fields)
     }
 
     fn field(&mut self) -> Result<String, Wrong> {
@@ -353,8 +352,8 @@ impl Parser {
             return made(Kind::Call { target: None, name, arguments });
         }
         if self.eat("{") {
-            self.fields()?;
-            return made(Kind::Message(name));
+            let fields = self.fields()?;
+            return made(Kind::Message { name, fields });
         }
         made(Kind::Name(name))
     }

@@ -19,7 +19,12 @@ use crate::value::Value;
 pub struct Declarations {
     names: HashMap<String, (usize, Type)>,
     functions: HashMap<String, Vec<Arc<Overload>>>,
+    messages: HashMap<&'static str, Fields>,
 }
+
+/// The fields of a message, each with its type; `None` where it has whatever fields it is given, as have
+/// the messages whose names are below its own.
+type Fields = Option<&'static [(&'static str, Type)]>;
 
 /// A function's signature that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +53,25 @@ impl Declarations {
         let overload = Arc::new(Overload { signature, run: Run::Host(number) });
         self.functions.entry(name.to_owned()).or_default().push(overload);
         Ok(())
+    }
+
+    /// Declares a message that expressions may make, with its fields.
+    pub fn declare_message(&mut self, name: &'static str, fields: &'static [(&'static str, Type)]) {
+        self.messages.insert(name, Some(fields));
+    }
+
+    /// Declares a message of any fields; what is below it (`Object.spec`) are messages too.
+    pub fn declare_open_message(&mut self, name: &'static str) {
+        self.messages.insert(name, None);
+    }
+
+    /// The fields of a message; `None` for one that is not declared.
+    pub(crate) fn message(&self, name: &str) -> Option<Fields> {
+        if let Some(fields) = self.messages.get(name) {
+            return Some(*fields);
+        }
+        let (first, _) = name.split_once('.')?;
+        self.messages.get(first).copied().filter(Option::is_none)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&(usize, Type)> {
@@ -143,6 +167,8 @@ pub(crate) enum Node {
     OptionalIndex(Box<[Node; 2]>),
     List(Vec<(Node, bool)>),
     Map(Vec<(Node, Node, bool)>),
+    /// A message: its name, and its fields with their values.
+    Message(Arc<str>, Vec<(Box<str>, Node, bool)>),
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),

@@ -1,6 +1,7 @@
 //! Types, as signatures write them and as the checker infers them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::value::{Opaque, Value};
 
@@ -37,6 +38,8 @@ pub enum Type {
     Optional(Box<Type>),
     /// A library's own type, by its name.
     Opaque(&'static str),
+    /// A structure with a name.
+    Message(Arc<str>),
     /// A parameter of a signature.
     Parameter(u8),
 }
@@ -92,6 +95,7 @@ impl Type {
             Value::Type(_) => Self::Type,
             Value::Optional(_) => Self::Optional(any()),
             Value::Opaque(opaque) => Self::Opaque(opaque_name(opaque)),
+            Value::Message(message) => Self::Message(Arc::clone(&message.name)),
         }
     }
 
@@ -113,6 +117,7 @@ impl Type {
             | (Self::Map(..), Value::Map(_))
             | (Self::Optional(_), Value::Optional(_)) => true,
             (Self::Opaque(name), Value::Opaque(opaque)) => *name == opaque_name(opaque),
+            (Self::Message(name), Value::Message(message)) => *name == message.name,
             _ => false,
         }
     }
@@ -202,10 +207,18 @@ impl Bound {
             | (_, Type::Dyn)
             | (
                 Type::Null,
-                Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp,
+                Type::Optional(_)
+                | Type::Opaque(_)
+                | Type::Message(_)
+                | Type::Duration
+                | Type::Timestamp,
             )
             | (
-                Type::Optional(_) | Type::Opaque(_) | Type::Duration | Type::Timestamp,
+                Type::Optional(_)
+                | Type::Opaque(_)
+                | Type::Message(_)
+                | Type::Duration
+                | Type::Timestamp,
                 Type::Null,
             ) => true,
             (Type::List(wanted), Type::List(found))
@@ -255,6 +268,7 @@ impl fmt::Display for Type {
             Self::Opaque("ip") => formatter.write_str("net.IP"),
             Self::Opaque("cidr") => formatter.write_str("net.CIDR"),
             Self::Opaque(name) => write!(formatter, "kubernetes.{name}"),
+            Self::Message(name) => formatter.write_str(name),
             Self::Parameter(number) => write!(formatter, "{}", char::from(b'A' + number)),
             simple => {
                 let known = SIMPLE.iter().find(|(_, found, _)| found == simple);

@@ -2,6 +2,7 @@
 
 mod compare;
 mod json;
+mod message;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::library::url::Url;
 use crate::machine::as_key;
 use crate::types::Type;
 pub(crate) use compare::{equal, order};
+pub use message::Message;
 
 /// A value of the language.
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ pub enum Value<'v> {
     Optional(Option<Arc<Value<'v>>>),
     /// A value of a library's own type.
     Opaque(Arc<Opaque>),
+    /// A structure with a name, as `Object.spec{…}` makes one.
+    Message(Arc<Message<'v>>),
 }
 
 /// A value of a library's own type.

@@ -5,6 +5,7 @@ mod functions;
 mod generate;
 mod images;
 pub(crate) mod mutate;
+mod mutating;
 mod validate;
 
 use std::cell::OnceCell;
@@ -342,10 +343,7 @@ fn in_scope<T>(
             Err(Said::new(Status::Skip, message))
         }
         Ok(_) => {
-            let own = match &rule.action {
-                Action::Validate(validation) => validation.expressions(),
-                _ => None,
-            };
+            let own = rule.action.shared_by_expressions();
             match expressions::preconditions(&rule.cel_preconditions, own, &scope) {
                 Some(said) => Err(said),
                 None => Ok(work(&scope)),

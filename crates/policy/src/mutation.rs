@@ -9,13 +9,20 @@ use crate::response::RuleResponse;
 #[derive(Debug, Clone, Default)]
 pub struct Mutation {
     /// What each rule that matched said: `Pass` where it changed the object, `Skip` where it did
-    /// not, `Error` where it could not.
+    /// not, `Error` where it could not. A policy in CEL that comes to no change has passed.
     pub responses: Vec<RuleResponse>,
     /// The object as the rules left it; `None` where none changed it.
     pub object: Option<Value>,
+    /// Places in `responses` of the rules that changed the object.
+    pub changes: Vec<usize>,
 }
 
 impl Mutation {
+    /// What the rules that changed the object said.
+    pub fn changed_by(&self) -> impl Iterator<Item = &RuleResponse> {
+        self.changes.iter().filter_map(|place| self.responses.get(*place))
+    }
+
     /// The changes to the object as it was, as RFC 6902 operations; none where nothing changed.
     pub fn patch(&self, original: &Value) -> Vec<PatchOperation> {
         let changed = self.object.as_ref();

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::error::ParseError;
 use crate::jmespath::type_name;
-pub(crate) use json::{Operation, read as read_operations};
+pub(crate) use json::{
+    Manner, Operation, read as read_operations, read_list as read_operation_list,
+};
 
 /// Deepest nesting that an object may get by a patch.
 const MAX_DEPTH: usize = 192;
@@ -25,6 +27,7 @@ const MAX_DEPTH: usize = 192;
 pub(crate) struct PatchError {
     place: String,
     message: String,
+    failed_test: bool,
 }
 
 /// What became of a strategic merge patch.
@@ -50,8 +53,13 @@ enum Step<'p> {
 }
 
 impl PatchError {
-    fn new(place: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self { place: place.to_string(), message: message.into() }
+    pub(crate) fn new(place: impl fmt::Display, message: impl Into<String>) -> Self {
+        Self { place: place.to_string(), message: message.into(), failed_test: false }
+    }
+
+    /// Whether an operation of the kind `test` found what it was not to find.
+    pub(crate) fn is_failed_test(&self) -> bool {
+        self.failed_test
     }
 }
 
@@ -138,12 +146,15 @@ pub(crate) fn merge_strategic(
 pub(crate) fn apply_operations<E: From<PatchError>>(
     operations: &[Operation],
     object: &mut Cow<'_, Value>,
+    manner: Manner,
     charge: &dyn Fn(usize) -> Result<(), E>,
 ) -> Result<(), E> {
     for (number, operation) in operations.iter().enumerate() {
         charge(1 + operation.weight(object))?;
-        json::apply(operation, object.to_mut())
-            .map_err(|message| PatchError::new(format_args!("[{number}]"), message))?;
+        json::apply(operation, object.to_mut(), manner).map_err(|message| PatchError {
+            failed_test: operation.is_test(),
+            ..PatchError::new(format_args!("[{number}]"), message)
+        })?;
     }
     if !object.is_object() {
         return Err(PatchError::new(".", "the patch leaves no object").into());

@@ -1,9 +1,11 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
 mod autogen;
+mod cel_kinds;
 pub(crate) mod expressions;
 pub(crate) mod functions;
 mod generation;
+mod mutating;
 mod mutation;
 mod parse;
 mod validating;
@@ -30,13 +32,15 @@ pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Vali
 pub(crate) use verification::ImageVerification;
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy, `policies.kyverno.io`
-/// ValidatingPolicy or NamespacedValidatingPolicy) and compiles its expressions.
+/// ValidatingPolicy, MutatingPolicy and their namespaced twins) and compiles its expressions.
 ///
 /// # Errors
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
 pub fn parse(document: &Value) -> Result<Policy, ParseError> {
     if validating::is_policy(document) {
         validating::policy(document)
+    } else if mutating::is_policy(document) {
+        mutating::policy(document)
     } else {
         parse::policy(document)
     }
@@ -55,7 +59,9 @@ pub fn derived_rules(document: &Value) -> Vec<Value> {
 
 /// Whether a document is of a kind that [`parse`] reads.
 pub fn is_policy(document: &Value) -> bool {
-    parse::is_policy(document) || validating::is_policy(document)
+    parse::is_policy(document)
+        || validating::is_policy(document)
+        || mutating::is_policy(document)
 }
 
 /// One policy.
@@ -146,6 +152,20 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// What the CEL of a rule shares: variables, and what is said where an expression has no value.
+    pub(crate) fn shared_by_expressions(&self) -> Option<expressions::Shared<'_>> {
+        match self {
+            Self::Validate(validation) => {
+                validation.expressions().map(expressions::Expressions::shared)
+            }
+            Self::Mutate(mutate) => match &mutate.change {
+                Change::Expressions(changes) => Some(changes.shared()),
+                Change::Patch(_) | Change::ForEach(_) => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_pod_security(&self) -> bool {
         matches!(self, Self::Validate(validation)
             if matches!(validation.assertion, Assertion::PodSecurity(_)))
@@ -160,7 +180,7 @@ impl Policy {
 
     /// Whether it is of a kind that is CEL throughout.
     pub(crate) fn is_cel(&self) -> bool {
-        matches!(self.kind, "ValidatingPolicy" | "NamespacedValidatingPolicy")
+        !matches!(self.kind, "ClusterPolicy" | "Policy")
     }
 
     /// Its name.

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use proofstream_ledger::writer::Ticket;
 use proofstream_model::{Answer, DecisionRef, Entry, Timestamp};
 use proofstream_policy::{
-    Environment, Evaluation, Phase, PolicySet, Request, RuleResponse, Status,
+    Environment, Evaluation, Mutation, Phase, PolicySet, Request, RuleResponse,
 };
 use tokio::time::timeout_at;
 
@@ -262,7 +262,7 @@ impl Admission {
             Ok(patch) => {
                 self.counters.changed.fetch_add(1, Ordering::Relaxed);
                 reply.patch = Some(patch);
-                reply.audit_annotations.insert(CHANGED_ANNOTATION, changed_by(&mutation.responses));
+                reply.audit_annotations.insert(CHANGED_ANNOTATION, changed_by(&mutation));
             }
             // INVARIANT: operations are JSON; a change that cannot be written is not passed over.
             Err(error) => reply.refusal = Some(format!("a change cannot be written: {error}")),
@@ -428,9 +428,9 @@ pub(crate) async fn settle<T>(
 }
 
 /// The rules that changed something, a line's worth of them.
-fn changed_by(responses: &[RuleResponse]) -> String {
-    let changed = responses.iter().filter(|response| response.status == Status::Pass);
-    let names: Vec<String> = changed
+fn changed_by(mutation: &Mutation) -> String {
+    let names: Vec<String> = mutation
+        .changed_by()
         .map(|response| match &response.policy_namespace {
             Some(namespace) => format!("{namespace}/{}/{}", response.policy, response.rule),
             None => format!("{}/{}", response.policy, response.rule),

@@ -176,6 +176,9 @@ fn plain(ground: &Ground<'_>, value: &Value<'_>, made: &mut String) -> Result<()
         Value::Optional(_) => {
             return Err(Fault::invalid("`%s` cannot take an optional value"));
         }
+        Value::Message(message) => {
+            return Err(Fault::invalid(format!("`%s` cannot take `{}`", message.name)));
+        }
     }
     Ok(())
 }

@@ -9,10 +9,12 @@ use crate::value::{Map, Value};
 pub(super) fn field<'v>(operand: &Value<'v>, field: &str) -> Outcome<'v> {
     match operand {
         Value::Map(map) => map.field(field).ok_or_else(|| Fault::NoSuchKey(field.to_owned())),
-        Value::Optional(None) => Ok(Value::Optional(None)),
-        Value::Optional(Some(held)) => {
-            Ok(Value::optional(as_map(held).and_then(|map| map.field(field))))
+        Value::Message(message) => {
+            let found = message.fields.get(field).cloned();
+            found.ok_or_else(|| Fault::NoSuchKey(field.to_owned()))
         }
+        Value::Optional(None) => Ok(Value::Optional(None)),
+        Value::Optional(Some(held)) => Ok(Value::optional(field_if_there(held, field))),
         _ => Err(Fault::NoSuchKey(field.to_owned())),
     }
 }
@@ -22,6 +24,7 @@ pub(super) fn has_field(operand: &Value<'_>, field: &str) -> bool {
     match operand {
         Value::Map(Map::Json(members)) => members.contains_key(field),
         Value::Map(map) => map.field(field).is_some(),
+        Value::Message(message) => message.fields.contains_key(field),
         Value::Optional(Some(held)) => has_field(held, field),
         _ => false,
     }
@@ -31,6 +34,7 @@ pub(super) fn has_field(operand: &Value<'_>, field: &str) -> bool {
 pub(super) fn field_if_there<'v>(operand: &Value<'v>, field: &str) -> Option<Value<'v>> {
     match operand {
         Value::Map(map) => map.field(field),
+        Value::Message(message) => message.fields.get(field).cloned(),
         Value::Optional(Some(held)) => field_if_there(held, field),
         _ => None,
     }
@@ -63,13 +67,6 @@ pub(super) fn element_if_there<'v>(operand: &Value<'v>, key: &Value<'v>) -> Opti
         Value::Optional(held) => element_if_there(held.as_ref()?, key),
         Value::List(list) => list.get(usize::try_from(place(key)?).ok()?),
         Value::Map(map) => map.get(&key.as_key()?),
-        _ => None,
-    }
-}
-
-fn as_map<'h, 'v>(value: &'h Value<'v>) -> Option<&'h Map<'v>> {
-    match value {
-        Value::Map(map) => Some(map),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{List, Map, Opaque, Value};
+use super::{List, Map, Message, Opaque, Value};
 use crate::error::Fault;
 use crate::machine::Meter;
 use crate::number;
@@ -31,8 +31,30 @@ pub(crate) fn equal(meter: &Meter, left: &Value<'_>, right: &Value<'_>) -> Resul
             _ => false,
         },
         (Value::Opaque(left), Value::Opaque(right)) => left == right,
+        (Value::Message(left), Value::Message(right)) => equal_messages(meter, left, right)?,
         _ => number::compare(left, right) == Some(Ordering::Equal),
     })
+}
+
+fn equal_messages(
+    meter: &Meter,
+    left: &Message<'_>,
+    right: &Message<'_>,
+) -> Result<bool, Fault> {
+    if left.name != right.name || left.fields.len() != right.fields.len() {
+        return Ok(false);
+    }
+    for (name, value) in &left.fields {
+        meter.charge(1)?;
+        let same = match right.fields.get(name) {
+            Some(other) => equal(meter, value, other)?,
+            None => false,
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn equal_lists(meter: &Meter, left: &List<'_>, right: &List<'_>) -> Result<bool, Fault> {

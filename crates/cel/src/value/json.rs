@@ -97,6 +97,13 @@ impl<'v> Value<'v> {
                 Opaque::Authorizer | Opaque::Format(_) => return Err(self.not_json()),
                 other => Json::String(other.to_string()),
             },
+            Self::Message(message) => {
+                let mut members = JsonMap::new();
+                for (name, value) in &message.fields {
+                    members.insert(name.to_string(), value.to_json(meter)?);
+                }
+                Json::Object(members)
+            }
             Self::Type(_) => return Err(self.not_json()),
         })
     }

@@ -9,4 +9,5 @@
 mod hostile;
 mod language;
 mod library;
+mod messages;
 mod table;

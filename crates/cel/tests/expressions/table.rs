@@ -31,10 +31,14 @@ fn object() -> Object {
     }))
 }
 
+static POINT: [(&str, Type); 2] = [("x", Type::Int), ("of", Type::Dyn)];
+
 fn declarations() -> Declarations {
     let mut declarations = Declarations::default();
     declarations.declare("object", 0, Type::Dyn);
     declarations.declare("variables.count", 1, Type::Int);
+    declarations.declare_open_message("Object");
+    declarations.declare_message("Point", &POINT);
     declarations.declare("authorizer", 2, Type::Opaque("authorizer"));
     declarations
 }

@@ -223,7 +223,7 @@ impl Judge {
                 self.set.mutate_by(policy_index, request, environment)
             };
             let done = self.run(request, variables, operation, work);
-            let Mutation { responses, object } = done.unwrap_or_default();
+            let Mutation { responses, object, .. } = done.unwrap_or_default();
             judged.responses.extend(responses);
             if let Some(object) = object {
                 judged.patched.push((policy_index, object.clone()));

@@ -99,8 +99,10 @@ pub struct Expected {
     pub is_namespaced_validating_policy: Option<bool>,
     is_validating_admission_policy: Option<bool>,
     is_mutating_admission_policy: Option<bool>,
-    is_mutating_policy: Option<bool>,
-    is_namespaced_mutating_policy: Option<bool>,
+    /// Whether the policy is a MutatingPolicy.
+    pub is_mutating_policy: Option<bool>,
+    /// Whether the policy is a NamespacedMutatingPolicy.
+    pub is_namespaced_mutating_policy: Option<bool>,
     is_image_validating_policy: Option<bool>,
     is_namespaced_image_validating_policy: Option<bool>,
     is_generating_policy: Option<bool>,
@@ -236,8 +238,6 @@ impl Expected {
         let flags = [
             self.is_validating_admission_policy,
             self.is_mutating_admission_policy,
-            self.is_mutating_policy,
-            self.is_namespaced_mutating_policy,
             self.is_image_validating_policy,
             self.is_namespaced_image_validating_policy,
             self.is_generating_policy,

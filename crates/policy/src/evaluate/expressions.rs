@@ -6,52 +6,58 @@ use std::sync::LazyLock;
 use proofstream_cel::{Fault, Host, Meter, Opaque, Program, Value as CelValue};
 use serde_json::{Map, Value, json};
 
-use super::{Said, functions};
+use super::{Said, functions, mutating};
 use crate::environment::Lookup;
 use crate::jmespath::Failure;
 use crate::policy::expressions::{
     AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, IMAGES, NAMESPACE_OBJECT, OBJECT,
-    OLD_OBJECT, PARAMS, Parameters, Precondition, REQUEST, VARIABLES,
+    OLD_OBJECT, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
 };
 use crate::response::Status;
 use crate::scope::Scope;
 
 /// What the expressions of one rule may cost, as in Kubernetes.
-const BUDGET: u64 = 10_000_000;
+pub(super) const BUDGET: u64 = 10_000_000;
 /// Longest message that an expression may make, as in Kubernetes.
 const MAX_MESSAGE: usize = 5 * 1024;
 
 /// What expressions read.
-struct Sources<'s> {
+pub(super) struct Sources<'s> {
     scope: &'s Scope<'s>,
     parameter: Option<&'s Value>,
+    /// Where the template stands that is seen in the place of the object.
+    template: Option<&'static [&'static str]>,
+    object_view: OnceCell<Value>,
+    old_object_view: OnceCell<Value>,
     request: OnceCell<Value>,
     namespace: OnceCell<Value>,
     images: OnceCell<Value>,
 }
 
 /// A value, or why there is none.
-type Found<'s> = Result<CelValue<'s>, Fault>;
+pub(super) type Found<'s> = Result<CelValue<'s>, Fault>;
 
 /// What expressions ask for values.
-struct Ground<'s> {
+pub(super) struct Ground<'s> {
     sources: &'s Sources<'s>,
+    /// The object where it is no more what it was when the request came.
+    object: Option<&'s Value>,
     variables: &'s [Program],
     /// Values of variables that were asked for; each is made once.
-    known: RefCell<Vec<Option<Found<'s>>>>,
+    pub(super) known: RefCell<Vec<Option<Found<'s>>>>,
 }
 
 /// What the preconditions of a rule say; `None` where they hold.
 pub(super) fn preconditions<'s>(
     preconditions: &'s [Precondition],
-    expressions: Option<&'s Expressions>,
+    shared: Option<Shared<'s>>,
     scope: &'s Scope<'s>,
 ) -> Option<Said> {
     if preconditions.is_empty() {
         return None;
     }
-    let sources = Sources::new(scope, None);
-    let variables = expressions.map(|own| own.variables.as_slice()).unwrap_or_default();
+    let sources = Sources::new(scope, None, shared.and_then(|shared| shared.template));
+    let variables = shared.map(|shared| shared.variables).unwrap_or_default();
     let ground = Ground::new(&sources, variables);
     let meter = Meter::new(BUDGET);
     let mut failed = None;
@@ -74,7 +80,7 @@ pub(super) fn preconditions<'s>(
     failed.map(|(precondition, fault)| {
         let message =
             format!("CEL precondition `{}` resulted in error: {fault}", precondition.name);
-        let on_fault = expressions.map_or(FAILS, |own| own.on_fault);
+        let on_fault = shared.map_or(FAILS, |shared| shared.on_fault);
         Said::new(on_fault.precondition, message)
     })
 }
@@ -104,7 +110,7 @@ fn judge_with(
     parameter: Option<&Value>,
     meter: &Meter,
 ) -> Option<Said> {
-    let sources = Sources::new(scope, parameter);
+    let sources = Sources::new(scope, parameter, None);
     let ground = Ground::new(&sources, &expressions.variables);
     expressions.demands.iter().find_map(|demand| {
         let fault = match demand.program.evaluate(&ground, meter) {
@@ -165,14 +171,30 @@ impl Parameters {
 }
 
 impl<'s> Sources<'s> {
-    fn new(scope: &'s Scope<'s>, parameter: Option<&'s Value>) -> Self {
+    pub(super) fn new(
+        scope: &'s Scope<'s>,
+        parameter: Option<&'s Value>,
+        template: Option<&'static [&'static str]>,
+    ) -> Self {
         Self {
             scope,
             parameter,
+            template,
+            object_view: OnceCell::new(),
+            old_object_view: OnceCell::new(),
             request: OnceCell::new(),
             namespace: OnceCell::new(),
             images: OnceCell::new(),
         }
+    }
+
+    /// An object as expressions see it.
+    fn seen<'a>(&'a self, object: Option<&'a Value>, view: &'a OnceCell<Value>) -> Option<&'a Value> {
+        let object = object?;
+        Some(match self.template {
+            Some(keys) => view.get_or_init(|| mutating::view(object, keys)),
+            None => object,
+        })
     }
 
     /// The request as the API server shows it to expressions: what is empty is left out.
@@ -243,7 +265,17 @@ pub(super) fn fault(failure: &Failure) -> Fault {
 impl<'s> Ground<'s> {
     fn new(sources: &'s Sources<'s>, variables: &'s [Program]) -> Self {
         let known = variables.iter().map(|_| None).collect();
-        Self { sources, variables, known: RefCell::new(known) }
+        Self { sources, object: None, variables, known: RefCell::new(known) }
+    }
+
+    /// The same for an object that was changed, with what is known of variables.
+    pub(super) fn of(
+        sources: &'s Sources<'s>,
+        variables: &'s [Program],
+        object: &'s Value,
+        known: Vec<Option<Found<'s>>>,
+    ) -> Self {
+        Self { sources, object: Some(object), variables, known: RefCell::new(known) }
     }
 
     fn own_variable(&self, place: usize, meter: &Meter) -> Found<'s> {
@@ -289,8 +321,13 @@ impl<'s> Host<'s> for Ground<'s> {
         let request = self.sources.scope.judgement().request;
         let there = |object: Option<&'s Value>| object.map_or(CelValue::Null, CelValue::from_json);
         Ok(match slot {
-            OBJECT => there(request.object.as_ref()),
-            OLD_OBJECT => there(request.old_object.as_ref()),
+            OBJECT => there(self.object.or_else(|| {
+                self.sources.seen(request.object.as_ref(), &self.sources.object_view)
+            })),
+            OLD_OBJECT => {
+                let old = request.old_object.as_ref();
+                there(self.sources.seen(old, &self.sources.old_object_view))
+            }
             REQUEST => CelValue::from_json(self.sources.request()),
             NAMESPACE_OBJECT => CelValue::from_json(self.sources.namespace()?),
             AUTHORIZER => CelValue::Opaque(std::sync::Arc::new(Opaque::Authorizer)),

@@ -65,6 +65,9 @@ pub(super) fn call<'s>(
         }
         Function::ParseServiceAccount => service_account(arguments, meter),
         Function::Round => round(arguments),
+        Function::EscapeKey => {
+            Ok(CelValue::text(text(arguments, 0)?.replace('~', "~0").replace('/', "~1")))
+        }
         Function::ListToMap => list_to_map(arguments, meter),
     }
 }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{RuleAt, Said, approach, dress, dress_for, exempted, in_scope};
+use super::{RuleAt, Said, approach, dress, dress_for, exempted, in_scope, mutating};
 use crate::environment::Lookup;
 use crate::jmespath::{Data, Failure};
 use crate::mutation::TargetMutation;
-use crate::patch::{self, Merged, PatchError};
+use crate::patch::{self, Manner, Merged, PatchError};
 use crate::policy::{Action, Change, Loop, Mutate, MutateTarget, Operations, Patch};
 use crate::request::Operation;
 use crate::response::{ResourceName, RuleResponse, Status};
@@ -246,6 +246,7 @@ fn change(change: &Change, scope: &Scope<'_>, subject: Subject<'_>) -> Result<Va
                 _ => Err(Said::new(Status::Skip, "no patches applied: they change nothing")),
             }
         }
+        Change::Expressions(changes) => mutating::change(changes, scope, subject.object()),
         Change::ForEach(loops) => {
             let applied = for_each(loops, scope, subject, &mut object, 0)?;
             match object {
@@ -338,6 +339,8 @@ fn run_loop(
             Change::ForEach(loops) => {
                 applied += for_each(loops, &scope, before, object, nesting + 1)?;
             }
+            // INVARIANT: no loop is read with expressions in it.
+            Change::Expressions(_) => {}
         }
     }
     Ok(applied)
@@ -371,7 +374,7 @@ fn apply(patch: &Patch, scope: &Scope<'_>, object: &mut Cow<'_, Value>) -> Resul
                     &read
                 }
             };
-            patch::apply_operations(operations, object, &|steps| scope.interpreter().charge(steps))
+            patch::apply_operations(operations, object, Manner::Lenient, &|steps| scope.interpreter().charge(steps))
                 .map_err(|failure| Said::error("the patch cannot be applied", &failure))?;
             Ok(Merged::Applied)
         }

@@ -1,4 +1,4 @@
-//! RFC 6902 with the field's leniencies: indices count from the end where they are negative (`-1`
+//! RFC 6902, strictly or with the field's leniencies: there indices count from the end where they are negative (`-1`
 //! adds at the end), removing what is not there is fine, and adding makes what is missing on the way.
 
 use serde_json::{Map, Value};
@@ -35,6 +35,15 @@ enum Kind {
     Test(Value),
 }
 
+/// How operations are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As written.
+    Strict,
+    /// Removing what is not there is fine, and adding makes what is missing on the way.
+    Lenient,
+}
+
 /// A JSON pointer (RFC 6901), decoded.
 #[derive(Debug, Clone, PartialEq)]
 struct Pointer {
@@ -58,6 +67,11 @@ pub(crate) fn read(text: &str, path: &str) -> Result<Vec<Operation>, ParseError>
     let Value::Array(items) = &document else {
         return Err(wrong_type(path, "a list of operations", &document));
     };
+    read_list(items, path)
+}
+
+/// Reads operations that are JSON already.
+pub(crate) fn read_list(items: &[Value], path: &str) -> Result<Vec<Operation>, ParseError> {
     if items.len() > MAX_OPERATIONS {
         return Err(ParseError::new(path, format!("more than {MAX_OPERATIONS} operations")));
     }
@@ -94,6 +108,11 @@ impl Operation {
         Ok(Self { kind, path: Pointer::read(text, &fields.path("path"))? })
     }
 
+    /// Whether it changes nothing and only looks.
+    pub(super) fn is_test(&self) -> bool {
+        matches!(self.kind, Kind::Test(_))
+    }
+
     /// What the operation adds to an object, in values.
     pub(super) fn weight(&self, object: &Value) -> usize {
         match &self.kind {
@@ -121,17 +140,26 @@ impl Pointer {
 }
 
 /// Applies one operation; an error says why it cannot be.
-pub(super) fn apply(operation: &Operation, object: &mut Value) -> Result<(), String> {
+pub(super) fn apply(
+    operation: &Operation,
+    object: &mut Value,
+    manner: Manner,
+) -> Result<(), String> {
     let Operation { kind, path } = operation;
     match kind {
         Kind::Add(value) => {
             bounded(path, value)?;
-            if let Some((_, above)) = path.steps.split_last() {
+            if let Some((_, above)) = path.steps.split_last()
+                && manner == Manner::Lenient
+            {
                 make_way(object, above, &path.steps)?;
             }
             add(object, path, value.clone())
         }
-        Kind::Remove => remove(object, path).map(drop),
+        Kind::Remove => match (remove(object, path)?, manner) {
+            (None, Manner::Strict) => Err(missing(path)),
+            _ => Ok(()),
+        },
         Kind::Replace(value) => {
             bounded(path, value)?;
             let place = find_mut(object, &path.steps).ok_or_else(|| missing(path))?;

@@ -43,6 +43,11 @@ impl Template {
         self.prefix
     }
 
+    /// From the controller's root, keys down to the template.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        self.keys
+    }
+
     /// Whether the pod's template is within a job's.
     pub(super) fn is_of_cron_jobs(self) -> bool {
         self.keys.len() > WORKLOAD.keys.len()

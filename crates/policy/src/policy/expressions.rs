@@ -37,6 +37,50 @@ pub(crate) struct Expressions {
     pub(crate) on_fault: OnFault,
 }
 
+/// What a mutation written in CEL does.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Values of `variables.…`; each may use those before it.
+    pub(crate) variables: Vec<Program>,
+    pub(crate) mutations: Vec<CelPatch>,
+    pub(crate) on_fault: OnFault,
+    /// Where the template stands that is seen in the place of the object.
+    pub(crate) template: Option<&'static [&'static str]>,
+}
+
+/// One mutation.
+#[derive(Debug)]
+pub(crate) enum CelPatch {
+    /// Makes an apply configuration.
+    Apply(Program),
+    /// Makes a list of operations.
+    Operations(Program),
+}
+
+/// What the expressions of a rule share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared<'p> {
+    pub(crate) variables: &'p [Program],
+    pub(crate) on_fault: OnFault,
+    pub(crate) template: Option<&'static [&'static str]>,
+}
+
+impl Expressions {
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        Shared { variables: &self.variables, on_fault: self.on_fault, template: None }
+    }
+}
+
+impl Changes {
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        Shared {
+            variables: &self.variables,
+            on_fault: self.on_fault,
+            template: self.template,
+        }
+    }
+}
+
 /// What a rule says where an expression has no value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OnFault {
@@ -130,12 +174,7 @@ pub(super) fn parse_validating(
     namespaced: bool,
     precondition: Status,
 ) -> Result<(Vec<Precondition>, Expressions), ParseError> {
-    let mut declared = declarations(false);
-    let texts = || Type::List(Box::new(Type::String));
-    let lists = || Type::Map(Box::new(Type::String), Box::new(texts()));
-    declared.declare("images", IMAGES, lists());
-    declared.declare("exceptions", EXCEPTIONS, lists());
-    functions::declare(&mut declared, namespaced);
+    let mut declared = declarations_of_policies(namespaced);
     let variables = variables(spec, &mut declared)?;
     let demands = demands(spec, "validations", &declared, None)?;
     let annotations = annotations(spec, &declared)?;
@@ -145,6 +184,82 @@ pub(super) fn parse_validating(
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     let on_fault = OnFault { demand: Status::Error, precondition };
     Ok((conditions, Expressions { variables, demands, parameters: None, on_fault }))
+}
+
+/// Names that every expression of a CEL policy knows.
+fn declarations_of_policies(namespaced: bool) -> Declarations {
+    let mut declared = declarations(false);
+    let texts = || Type::List(Box::new(Type::String));
+    let lists = || Type::Map(Box::new(Type::String), Box::new(texts()));
+    declared.declare("images", IMAGES, lists());
+    declared.declare("exceptions", EXCEPTIONS, lists());
+    functions::declare(&mut declared, namespaced);
+    declared
+}
+
+/// Reads the expressions of a MutatingPolicy. A mutation without value is an error, a condition without
+/// value what the failure policy makes of it.
+pub(super) fn parse_mutating(
+    spec: &Fields<'_>,
+    namespaced: bool,
+    precondition: Status,
+    template: Option<&'static [&'static str]>,
+) -> Result<(Vec<Precondition>, Changes), ParseError> {
+    let mut declared = declarations_of_policies(namespaced);
+    declared.declare_open_message("Object");
+    declared.declare_message("JSONPatch", &OPERATION);
+    let variables = variables(spec, &mut declared)?;
+    let mut mutations = Vec::new();
+    for (path, item) in entries(spec, "mutations")? {
+        mutations.push(mutation(item, &path, &declared)?);
+    }
+    if mutations.is_empty() {
+        return Err(spec.error("mutations", "needs at least one mutation"));
+    }
+    annotations(spec, &declared)?;
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    let on_fault = OnFault { demand: Status::Error, precondition };
+    Ok((conditions, Changes { variables, mutations, on_fault, template }))
+}
+
+/// Fields of an operation that an expression makes.
+static OPERATION: [(&str, Type); 4] =
+    [("op", Type::String), ("path", Type::String), ("from", Type::String), ("value", Type::Dyn)];
+
+fn mutation(value: &Value, path: &str, declared: &Declarations) -> Result<CelPatch, ParseError> {
+    let fields = Fields::new(value, path, &["patchType", "applyConfiguration", "jsonPatch"])?;
+    let (own, other) = match fields.required_text("patchType")? {
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        unknown => {
+            let hint = crate::spelling::hint(unknown, ["ApplyConfiguration", "JSONPatch"]);
+            return Err(fields.error("patchType", format!("unknown value `{unknown}`{hint}")));
+        }
+    };
+    if fields.get(other).is_some() {
+        return Err(fields.error(other, format!("cannot stand beside `{own}`")));
+    }
+    let inner = fields.get(own).ok_or_else(|| fields.error(own, "is required"))?;
+    let inner = Fields::new(inner, &fields.path(own), &["expression"])?;
+    if own == "applyConfiguration" {
+        let wanted = Type::Message("Object".into());
+        return compile(&inner, "expression", declared, Some(&wanted)).map(CelPatch::Apply);
+    }
+    let program = compile(&inner, "expression", declared, None)?;
+    let is_list = match program.result() {
+        Type::Dyn => true,
+        Type::List(of) => match &**of {
+            Type::Dyn => true,
+            Type::Message(name) => &**name == "JSONPatch",
+            _ => false,
+        },
+        _ => false,
+    };
+    if !is_list {
+        let message = format!("must be of type `list(JSONPatch)`, not `{}`", program.result());
+        return Err(inner.error("expression", message));
+    }
+    Ok(CelPatch::Operations(program))
 }
 
 /// Reads the conditions of an exception to a CEL policy.

@@ -24,6 +24,7 @@ pub(crate) enum Function {
     ParseServiceAccount,
     Round,
     ListToMap,
+    EscapeKey,
 }
 
 /// In which policies a function is known.
@@ -36,14 +37,14 @@ enum Known {
 }
 
 use Function::{
-    GlobalGet, HttpGet, HttpPost, ImageMetadata, JsonMarshal, JsonUnmarshal, ListToMap, Md5,
+    EscapeKey, GlobalGet, HttpGet, HttpPost, ImageMetadata, JsonMarshal, JsonUnmarshal, ListToMap, Md5,
     ParseServiceAccount, ResourceGet, ResourceList, ResourcePost, Round, Sha1, Sha256, TimeNow,
     TimeToCron, TimeTruncate, YamlParse,
 };
 use Known::{Everywhere, InClusterPolicies, InNamespacedPolicies};
 
 /// Names, signatures, where they are known, what they do. Names are the field's, old and new.
-const FUNCTIONS: [(&[&str], &str, Known, Function); 27] = [
+const FUNCTIONS: [(&[&str], &str, Known, Function); 28] = [
     (RESOURCE_GET, "(string,string,string,string)->dyn", InClusterPolicies, ResourceGet),
     (RESOURCE_GET, "(string,string,string)->dyn", InNamespacedPolicies, ResourceGet),
     (RESOURCE_LIST, "(string,string,string)->dyn", InClusterPolicies, ResourceList),
@@ -86,6 +87,7 @@ const FUNCTIONS: [(&[&str], &str, Known, Function); 27] = [
         Everywhere,
         ListToMap,
     ),
+    (&["jsonpatch.escapeKey"], "(string)->string", Everywhere, EscapeKey),
 ];
 
 const RESOURCE_GET: &[&str] = &["resource.Get", "resource.get"];

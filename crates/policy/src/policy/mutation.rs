@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::expressions::Changes;
 use super::validation::preconditions;
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
@@ -34,6 +35,7 @@ pub(crate) struct Mutate {
 pub(crate) enum Change {
     Patch(Patch),
     ForEach(Vec<Loop>),
+    Expressions(Box<Changes>),
 }
 
 /// One patch.

@@ -1,23 +1,17 @@
 //! Reading of ValidatingPolicy and NamespacedValidatingPolicy documents (`policies.kyverno.io`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::autogen::{self, Template};
+use super::cel_kinds::{self, Head};
 use super::expressions;
 use super::validation::{Assertion, Validation};
 use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
-use crate::request::Operation;
-use crate::response::{FailurePolicy, Mode, RuleKind, Status};
-use crate::selection::{Filter, LabelSelector, ResourceSelector, Selection};
-use crate::spelling;
+use crate::response::{FailurePolicy, RuleKind, Status};
 
-const GROUP: &str = "policies.kyverno.io";
-const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];
+const CLUSTER_WIDE: &str = "ValidatingPolicy";
 const NAMESPACED: &str = "NamespacedValidatingPolicy";
 
 const SPEC_FIELDS: [&str; 12] = [
@@ -35,116 +29,17 @@ const SPEC_FIELDS: [&str; 12] = [
     "reportMode",
 ];
 
-/// Controllers that get rules where nothing says otherwise: resource, API group, whether the
-/// template is a job's.
-const CONTROLLERS: [(&str, &str, bool); 6] = [
-    ("daemonsets", "apps", false),
-    ("deployments", "apps", false),
-    ("jobs", "batch", false),
-    ("replicasets", "apps", false),
-    ("statefulsets", "apps", false),
-    ("cronjobs", "batch", true),
-];
-
 pub(super) fn is_policy(document: &Value) -> bool {
-    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
-    text("apiVersion")
-        .split_once('/')
-        .is_some_and(|(group, version)| group == GROUP && VERSIONS.contains(&version))
-        && matches!(text("kind"), "ValidatingPolicy" | NAMESPACED)
+    cel_kinds::is_of(document, &[CLUSTER_WIDE, NAMESPACED])
 }
 
 pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
-    let top = Fields::new(document, "", &["apiVersion", "kind", "metadata", "spec", "status"])?;
-    let namespaced = top.required_text("kind")? == NAMESPACED;
-    let metadata = top.get("metadata").ok_or_else(|| top.error("metadata", "is required"))?;
-    let metadata = Fields::open(metadata, "metadata")?;
-    let namespace = namespaced.then(|| metadata.text("namespace")).transpose()?;
-    let namespace: Option<Arc<str>> =
-        namespace.map(|given| given.filter(|text| !text.is_empty()).unwrap_or("default").into());
-    let annotations: BTreeMap<String, String> = metadata
-        .text_map("annotations")?
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    let spec = top.get("spec").ok_or_else(|| top.error("spec", "is required"))?;
-    let fields = Fields::new(spec, "spec", &SPEC_FIELDS)?;
-    let settings = settings(&fields)?;
-    let name = metadata.required_text("name")?;
-    let rules = rules(spec, &fields, name, &settings, namespace.as_deref())?;
-    Ok(Policy {
-        kind: if namespaced { NAMESPACED } else { "ValidatingPolicy" },
-        name: name.into(),
-        namespace,
-        uid: metadata.text("uid")?.map(str::to_owned),
-        resource_version: metadata.text("resourceVersion")?.map(str::to_owned),
-        annotations,
-        settings,
-        rules,
-        managed_by: None,
-    })
-}
-
-fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
-    let failure_policy = match spec.text("failurePolicy")? {
-        None | Some("Fail") => FailurePolicy::Fail,
-        Some("Ignore") => FailurePolicy::Ignore,
-        Some(other) => {
-            let message = format!("unknown value `{other}`, it is `Fail` or `Ignore`");
-            return Err(spec.error("failurePolicy", message));
-        }
-    };
-    let webhook = spec
-        .get("webhookConfiguration")
-        .map(|value| Fields::new(value, &spec.path("webhookConfiguration"), &["timeoutSeconds"]));
-    let timeout_seconds = match webhook.transpose()? {
-        None => None,
-        Some(webhook) => webhook
-            .integer("timeoutSeconds")?
-            .map(|seconds| {
-                let fits = u32::try_from(seconds).ok().filter(|seconds| (1..=30).contains(seconds));
-                fits.ok_or_else(|| {
-                    webhook.error("timeoutSeconds", format!("`{seconds}` is not in 1 to 30"))
-                })
-            })
-            .transpose()?,
-    };
-    let evaluation = match spec.get("evaluation") {
-        Some(value) => {
-            let known = ["mode", "admission", "background"];
-            Some(Fields::new(value, &spec.path("evaluation"), &known)?)
-        }
-        None => None,
-    };
-    let enabled = |name: &str| {
-        let Some(value) = evaluation.as_ref().and_then(|fields| Some((fields, fields.get(name)?)))
-        else {
-            return Ok(true);
-        };
-        let inner = Fields::new(value.1, &value.0.path(name), &["enabled"])?;
-        Ok::<_, ParseError>(inner.flag("enabled")?.unwrap_or(true))
-    };
-    let actions = spec.texts("validationActions")?;
-    let known = ["Deny", "Audit", "Warn"];
-    if let Some(unknown) = actions.iter().find(|action| !known.contains(action)) {
-        let hint = spelling::hint(unknown, known);
-        return Err(spec.error("validationActions", format!("unknown action `{unknown}`{hint}")));
-    }
-    let denies = actions.is_empty() || actions.contains(&"Deny");
-    Ok(Settings {
-        generate_existing: false,
-        server_side_apply: false,
-        mutate_existing_on_update: false,
-        mode: if denies { Mode::Enforce } else { Mode::Audit },
-        overrides: Vec::new(),
-        failure_policy,
-        timeout_seconds,
-        match_conditions: Vec::new(),
-        background: enabled("background")?,
-        admission: enabled("admission")?,
-        apply_one: false,
-        emit_warning: actions.contains(&"Warn"),
-    })
+    let head = Head::read(document, NAMESPACED)?;
+    let fields = Fields::new(head.spec, "spec", &SPEC_FIELDS)?;
+    let settings = cel_kinds::settings(&fields)?;
+    let rules = rules(head.spec, &fields, head.name, &settings, head.namespace.as_deref())?;
+    let kind = if head.namespace.is_some() { NAMESPACED } else { CLUSTER_WIDE };
+    head.policy(kind, settings, rules)
 }
 
 /// The rule as written, which is called as the policy is, and those derived from it for the
@@ -170,18 +65,8 @@ fn rules(
         }
     }
     let mut made = vec![rule(fields, name, settings, namespace)?];
-    let controllers = controllers(fields)?;
-    for template in [autogen::WORKLOAD, autogen::CRON_JOB] {
-        let of_jobs = template.is_of_cron_jobs();
-        let targets: Vec<(&str, &str)> = CONTROLLERS
-            .iter()
-            .filter(|(resource, _, jobs)| *jobs == of_jobs && controllers.contains(resource))
-            .map(|(resource, group, _)| (*resource, *group))
-            .collect();
-        if targets.is_empty() {
-            continue;
-        }
-        let derived = derive(spec, template, &targets);
+    for (template, constraints) in cel_kinds::derived_for(fields)? {
+        let derived = derive(spec, template, constraints);
         let fields = Fields::open(&derived, "spec")?;
         let name = format!("{}{name}", template.prefix());
         let mut derived = rule(&fields, &name, settings, namespace)?;
@@ -191,51 +76,9 @@ fn rules(
     Ok(made)
 }
 
-/// The controllers for which rules are derived: only from constraints that name pods and no more.
-fn controllers<'v>(spec: &Fields<'v>) -> Result<Vec<&'v str>, ParseError> {
-    let mut wanted: Vec<&str> = CONTROLLERS.map(|(resource, ..)| resource).to_vec();
-    if let Some(autogen) = spec.get("autogen") {
-        let known = ["podControllers", "validatingAdmissionPolicy", "vapGenerator"];
-        let autogen = Fields::new(autogen, &spec.path("autogen"), &known)?;
-        if let Some(inner) = autogen.get("podControllers") {
-            let inner = Fields::new(inner, &autogen.path("podControllers"), &["controllers"])?;
-            if inner.get("controllers").is_some() {
-                wanted = inner.texts("controllers")?;
-            }
-        }
-    }
-    let constraints = spec.get("matchConstraints").unwrap_or(&Value::Null);
-    let selects = |name: &str| {
-        constraints.get(name).and_then(Value::as_object).is_some_and(|selector| {
-            selector.values().any(|part| match part {
-                Value::Array(items) => !items.is_empty(),
-                Value::Object(members) => !members.is_empty(),
-                _ => false,
-            })
-        })
-    };
-    let list = |value: &'v Value, name: &str| {
-        value.get(name).and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice)
-    };
-    let only_pods = match list(constraints, "resourceRules") {
-        [rule] => {
-            let is = |name: &str, wanted: &str| matches!(list(rule, name), [Value::String(text)] if text == wanted);
-            list(rule, "resourceNames").is_empty()
-                && is("apiGroups", "")
-                && is("apiVersions", "v1")
-                && is("resources", "pods")
-        }
-        _ => false,
-    };
-    let narrowed = selects("namespaceSelector")
-        || selects("objectSelector")
-        || !list(constraints, "excludeResourceRules").is_empty();
-    Ok(if only_pods && !narrowed { wanted } else { Vec::new() })
-}
-
 /// A specification for controllers: what expressions read of a pod becomes what they read of the
 /// template.
-fn derive(spec: &Value, template: Template, targets: &[(&str, &str)]) -> Value {
+fn derive(spec: &Value, template: Template, constraints: Value) -> Value {
     let mut made = Map::new();
     for part in ["matchConditions", "validations", "auditAnnotations", "variables"] {
         if let Some(value) = spec.get(part) {
@@ -244,19 +87,7 @@ fn derive(spec: &Value, template: Template, targets: &[(&str, &str)]) -> Value {
             made.insert(part.to_owned(), value);
         }
     }
-    let operations = spec.pointer("/matchConstraints/resourceRules/0/operations").cloned();
-    let rules: Vec<Value> = targets
-        .iter()
-        .map(|(resource, group)| {
-            json!({
-                "apiGroups": [group],
-                "apiVersions": ["v1"],
-                "resources": [resource],
-                "operations": operations,
-            })
-        })
-        .collect();
-    made.insert("matchConstraints".to_owned(), json!({ "resourceRules": rules }));
+    made.insert("matchConstraints".to_owned(), constraints);
     Value::Object(made)
 }
 
@@ -266,7 +97,7 @@ fn rule(
     settings: &Settings,
     namespace: Option<&str>,
 ) -> Result<Rule, ParseError> {
-    let (selection, exclusion) = constraints(spec)?;
+    let (selection, exclusion) = cel_kinds::constraints(spec)?;
     let unevaluated = match settings.failure_policy {
         FailurePolicy::Fail => Status::Error,
         FailurePolicy::Ignore => Status::Skip,
@@ -293,83 +124,3 @@ fn rule(
     })
 }
 
-/// Reads `matchConstraints`: what is matched, and what of it is not.
-fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Selection>), ParseError> {
-    let value = spec
-        .get("matchConstraints")
-        .ok_or_else(|| spec.error("matchConstraints", "is required"))?;
-    let known = [
-        "resourceRules",
-        "excludeResourceRules",
-        "namespaceSelector",
-        "objectSelector",
-        "matchPolicy",
-    ];
-    let fields = Fields::new(value, &spec.path("matchConstraints"), &known)?;
-    if let Some(word) = fields.text("matchPolicy")?
-        && !matches!(word, "Equivalent" | "Exact")
-    {
-        let message = format!("unknown value `{word}`, it is `Equivalent` or `Exact`");
-        return Err(fields.error("matchPolicy", message));
-    }
-    let selector = |name: &str| {
-        let value = fields.get(name);
-        value.map(|value| LabelSelector::parse(value, &fields.path(name))).transpose()
-    };
-    let mut matched = Vec::new();
-    for (path, item) in fields.list("resourceRules")? {
-        let filter = resource_rule(item, &path)?;
-        matched.push(
-            filter.with_selectors(selector("objectSelector")?, selector("namespaceSelector")?),
-        );
-    }
-    if matched.is_empty() {
-        return Err(fields.error("resourceRules", "needs at least one rule"));
-    }
-    let mut excluded = Vec::new();
-    for (path, item) in fields.list("excludeResourceRules")? {
-        excluded.push(resource_rule(item, &path)?);
-    }
-    let exclusion = (!excluded.is_empty()).then_some(Selection::Any(excluded));
-    Ok((Selection::Any(matched), exclusion))
-}
-
-fn resource_rule(value: &Value, path: &str) -> Result<Filter, ParseError> {
-    let known = ["apiGroups", "apiVersions", "resources", "operations", "resourceNames", "scope"];
-    let fields = Fields::new(value, path, &known)?;
-    let required = |name: &str| {
-        let texts = fields.texts(name)?;
-        if texts.is_empty() {
-            Err(fields.error(name, "needs at least one entry"))
-        } else {
-            Ok(texts)
-        }
-    };
-    let resources = ResourceSelector::new(
-        &required("apiGroups")?,
-        &required("apiVersions")?,
-        &required("resources")?,
-    );
-    let mut operations = Vec::new();
-    for word in fields.texts("operations")? {
-        if word == "*" {
-            operations = Vec::new();
-            break;
-        }
-        let operation = Operation::from_word(word).ok_or_else(|| {
-            let hint = spelling::hint(word, Operation::ALL.map(Operation::as_str));
-            fields.error("operations", format!("unknown operation `{word}`{hint}"))
-        })?;
-        operations.push(operation);
-    }
-    let scope = match fields.text("scope")? {
-        None | Some("*") => None,
-        Some("Namespaced") => Some(true),
-        Some("Cluster") => Some(false),
-        Some(other) => {
-            let message = format!("unknown value `{other}`, it is `Namespaced`, `Cluster` or `*`");
-            return Err(fields.error("scope", message));
-        }
-    };
-    Ok(Filter::of_resources(resources, operations, &fields.texts("resourceNames")?, scope))
-}

@@ -62,6 +62,9 @@ impl PolicySet {
                 return Evaluation::Needs(step.needs);
             }
             mutation.responses.extend(step.responses);
+            if step.object.is_some() {
+                mutation.changes.push(mutation.responses.len() - 1);
+            }
             rest = rest.get(step.tried..).unwrap_or_default();
             if let Some(object) = step.object {
                 current = match current {

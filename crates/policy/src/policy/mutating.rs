@@ -1,0 +1,99 @@
+//! Reading of MutatingPolicy and NamespacedMutatingPolicy documents (`policies.kyverno.io`).
+
+use serde_json::{Value, json};
+
+use super::cel_kinds::{self, Head};
+use super::expressions;
+use super::mutation::{Change, Mutate};
+use super::{Action, Policy, Rule, Settings};
+use crate::error::ParseError;
+use crate::fields::Fields;
+use crate::response::{FailurePolicy, RuleKind, Status};
+
+const CLUSTER_WIDE: &str = "MutatingPolicy";
+const NAMESPACED: &str = "NamespacedMutatingPolicy";
+
+const SPEC_FIELDS: [&str; 12] = [
+    "matchConstraints",
+    "targetMatchConstraints",
+    "mutations",
+    "failurePolicy",
+    "auditAnnotations",
+    "matchConditions",
+    "variables",
+    "autogen",
+    "webhookConfiguration",
+    "evaluation",
+    "reinvocationPolicy",
+    "reportMode",
+];
+
+pub(super) fn is_policy(document: &Value) -> bool {
+    cel_kinds::is_of(document, &[CLUSTER_WIDE, NAMESPACED])
+}
+
+pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
+    let head = Head::read(document, NAMESPACED)?;
+    let spec = Fields::new(head.spec, "spec", &SPEC_FIELDS)?;
+    if let Some(word) = spec.text("reinvocationPolicy")?
+        && !matches!(word, "Never" | "IfNeeded" | "")
+    {
+        let message = format!("unknown value `{word}`, it is `Never` or `IfNeeded`");
+        return Err(spec.error("reinvocationPolicy", message));
+    }
+    let settings = cel_kinds::settings(&spec)?;
+    let namespaced = head.namespace.is_some();
+    let mut rules = vec![rule(&spec, &spec, head.name, &settings, namespaced, None)?];
+    for (template, constraints) in cel_kinds::derived_for(&spec)? {
+        let about = json!({ "matchConstraints": constraints });
+        let about = Fields::open(&about, "spec")?;
+        let name = format!("{}{}", template.prefix(), head.name);
+        let keys = Some(template.keys());
+        let derived = rule(&spec, &about, &name, &settings, namespaced, keys)?;
+        rules.push(Rule { derived: true, ..derived });
+    }
+    let kind = if namespaced { NAMESPACED } else { CLUSTER_WIDE };
+    head.policy(kind, settings, rules)
+}
+
+/// The rule of a policy about what `about` selects. Of controllers it sees the pod's template, at
+/// `template`, in the place of the pod.
+fn rule(
+    spec: &Fields<'_>,
+    about: &Fields<'_>,
+    name: &str,
+    settings: &Settings,
+    namespaced: bool,
+    template: Option<&'static [&'static str]>,
+) -> Result<Rule, ParseError> {
+    let (selection, exclusion) = cel_kinds::constraints(about)?;
+    let unevaluated = match settings.failure_policy {
+        FailurePolicy::Fail => Status::Error,
+        FailurePolicy::Ignore => Status::Skip,
+    };
+    let (cel_preconditions, changes) =
+        expressions::parse_mutating(spec, namespaced, unevaluated, template)?;
+    let targets_others = spec.get("targetMatchConstraints").is_some_and(|value| !value.is_null());
+    let action = if targets_others {
+        Action::NotSupported("targetMatchConstraints")
+    } else {
+        let change = Change::Expressions(Box::new(changes));
+        Action::Mutate(Box::new(Mutate { change, targets: Vec::new(), on_policy_update: None }))
+    };
+    Ok(Rule {
+        asks_roles: false,
+        name: name.into(),
+        kind: RuleKind::Mutate,
+        selection,
+        exclusion,
+        context: Vec::new(),
+        preconditions: crate::condition::Conditions::default(),
+        skip_background_requests: false,
+        action,
+        mode: None,
+        overrides: Vec::new(),
+        allow_existing_violations: false,
+        derived: false,
+        cel_preconditions,
+    })
+}
