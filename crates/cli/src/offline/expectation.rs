@@ -380,6 +380,9 @@ impl Bench {
             Some(said) if said.response.status == Status::NotSupported => self
                 .not_supported(expected)
                 .unwrap_or_else(|| Outcome::unsupported(&said.response.message)),
+            Some(said) if said.says(wanted) && said.lacks_its_file() => {
+                Outcome::unsupported(patched::NOT_IN_THE_FILE)
+            }
             Some(said) => Outcome {
                 actual: Some(said.response.status.as_str().to_owned()),
                 holds: said.holds(wanted),
@@ -414,6 +417,10 @@ struct Said {
 }
 
 impl Said {
+    fn lacks_its_file(&self) -> bool {
+        self.difference.as_deref() == Some(patched::NOT_IN_THE_FILE)
+    }
+
     fn says(&self, wanted: &str) -> bool {
         self.response.status.as_str() == wanted
     }

@@ -115,7 +115,7 @@ pub(super) fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     };
     let evaluation = match spec.get("evaluation") {
         Some(value) => {
-            let known = ["mode", "admission", "background"];
+            let known = ["mode", "admission", "background", "mutateExisting"];
             Some(Fields::new(value, &spec.path("evaluation"), &known)?)
         }
         None => None,

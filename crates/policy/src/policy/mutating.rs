@@ -74,8 +74,14 @@ fn rule(
     let (cel_preconditions, changes) =
         expressions::parse_mutating(spec, namespaced, unevaluated, template)?;
     let targets_others = spec.get("targetMatchConstraints").is_some_and(|value| !value.is_null());
+    let existing = spec.get("evaluation").and_then(|value| value.get("mutateExisting"));
+    let changes_existing =
+        existing.and_then(|value| value.get("enabled")).and_then(Value::as_bool) == Some(true);
     let action = if targets_others {
         Action::NotSupported("targetMatchConstraints")
+    } else if changes_existing {
+        // Such a policy leaves requests as they are.
+        Action::NotSupported("evaluation.mutateExisting")
     } else {
         let change = Change::Expressions(Box::new(changes));
         Action::Mutate(Box::new(Mutate { change, targets: Vec::new(), on_policy_update: None }))

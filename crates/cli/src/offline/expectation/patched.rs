@@ -9,6 +9,9 @@ use super::selector::Identity;
 use crate::offline::files;
 use crate::offline::scope;
 
+/// A test that wants a resource compared with a file that has nothing to say of it cannot be run.
+pub(super) const NOT_IN_THE_FILE: &str = "the file of patched resources does not contain this one";
+
 /// The objects of the files that an entry names; none where it names no file.
 #[derive(Debug, Default)]
 pub(super) struct Patched {
@@ -63,7 +66,7 @@ impl Patched {
         }
         let identity = Identity::of(object);
         let Some((_, wanted)) = self.objects.iter().find(|(known, _)| *known == identity) else {
-            return Some("the file of patched resources does not contain this one".to_owned());
+            return Some(NOT_IN_THE_FILE.to_owned());
         };
         let Difference { path, .. } = difference(object, wanted)?;
         Some(format!("the object differs from the patched resource at `{path}`"))
