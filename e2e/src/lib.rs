@@ -27,6 +27,8 @@ mod ports;
 
 pub mod demo;
 pub mod foreground;
+pub mod programs;
+pub mod up;
 
 pub use crate::authority::Credential;
 pub use crate::binaries::{control_plane, kubectl};

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::stand::Stand;
-use crate::up::PATIENCE;
+use proofstream_e2e::up::PATIENCE;
 use crate::workloads;
 
 /// A headless Chromium and its driver; both end with it.

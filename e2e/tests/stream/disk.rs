@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use proofstream_e2e::AuditLog;
 
-use crate::programs::verify;
+use proofstream_e2e::programs::verify;
 use crate::stand::Stand;
-use crate::up::PATIENCE;
+use proofstream_e2e::up::PATIENCE;
 use crate::{trail, workloads};
 
 /// The API server asks for an answer within 10 s; ours waits for the disk at most 100 ms.

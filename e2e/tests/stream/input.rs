@@ -10,9 +10,9 @@ use proofstream_e2e::wait_until;
 use proofstream_runtime::webhooks::OF_POLICIES;
 use serde_json::{Value, json};
 
-use crate::programs;
+use proofstream_e2e::programs::{self, Profile};
 use crate::stand::Stand;
-use crate::up::PATIENCE;
+use proofstream_e2e::up::PATIENCE;
 use crate::workloads;
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn a_kubeconfig_that_points_nowhere_is_given_up() -> Result<()> {
     std::fs::write(&kubeconfig, nowhere.to_string())?;
     let data = folder.path().join("data").display().to_string();
     let kubeconfig = kubeconfig.display().to_string();
-    programs::program("proofstream")?;
+    programs::program("proofstream", Profile::Dev)?;
     let started = Instant::now();
     let arguments = ["up", "--data", &data, "--kubeconfig", &kubeconfig];
     let ended = programs::run("proofstream", &arguments).await?.expect(3)?;
@@ -107,7 +107,7 @@ spec:
 ";
 
 /// Each policy's state says what is wrong with it, and the others stay in force.
-async fn broken_policies(stand: &Stand, up: &crate::up::Up) -> Result<()> {
+async fn broken_policies(stand: &Stand, up: &proofstream_e2e::up::Up) -> Result<()> {
     // The webhook for policies refuses it now; as things were before us it can still be there.
     let refused = stand.cluster.apply(BROKEN).await;
     ensure!(refused.is_err(), "a broken policy is let through");

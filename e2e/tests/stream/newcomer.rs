@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::programs;
-use crate::up::PATIENCE;
+use proofstream_e2e::programs::{self, Profile};
+use proofstream_e2e::up::PATIENCE;
 
 /// The text that `make run` ends with.
 const LAST: &str = "proofstream-verify bundle";
@@ -27,7 +27,7 @@ impl Run {
     async fn start(cache: &Path) -> Result<Self> {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
-            .arg(programs::program("proofstream-demo")?)
+            .arg(programs::program("proofstream-demo", Profile::Dev)?)
             .env("PROOFSTREAM_CACHE", cache)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use proofstream_e2e::wait_until;
 
 use crate::stand::Stand;
-use crate::up::{PATIENCE, Up};
+use proofstream_e2e::up::{PATIENCE, Up};
 use crate::{trail, workloads};
 
 /// Lines that an outage of some seconds may log.

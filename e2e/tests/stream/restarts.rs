@@ -9,9 +9,9 @@ use proofstream_e2e::{AuditLog, wait_until};
 use proofstream_model::{FindingBody, PolicyBody};
 use serde_json::{Value, json};
 
-use crate::programs::verify;
+use proofstream_e2e::programs::verify;
 use crate::stand::Stand;
-use crate::up::{PATIENCE, Up};
+use proofstream_e2e::up::{PATIENCE, Up};
 use crate::{certificates, trail, workloads};
 
 /// Requests that are refused before the process is killed.

@@ -10,9 +10,9 @@ use kube::{Api, Client};
 use proofstream_e2e::{Audit, AuditLog, Cluster, ClusterOptions, Document, wait_until};
 use tempfile::TempDir;
 
-use crate::programs::{self, Ended};
+use proofstream_e2e::programs::{self, Ended};
 use crate::records::Ledger;
-use crate::up::{PATIENCE, Up};
+use proofstream_e2e::up::{PATIENCE, Up};
 use crate::workloads::{self, HARDENED, NO_SECRET_ENV, refusal};
 
 const NAMESPACES: [&str; 2] = ["payments", "ledger"];

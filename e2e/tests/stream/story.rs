@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use proofstream_model::{Block, Enforcer, ExportBody, FindingBody, FindingState};
 use serde_json::{Value, json};
 
-use crate::programs::verify;
+use proofstream_e2e::programs::verify;
 use crate::stand::{Stand, requirement};
 use crate::{trail, workloads};
 
@@ -117,7 +117,7 @@ async fn check_second(first: &Path, second: &Path, summary: &Value) -> Result<()
     let checkpoint = first.join("checkpoint").display().to_string();
     let second = second.display().to_string();
     let anchored = ["--witness", checkpoint.as_str(), second.as_str()];
-    crate::programs::run("proofstream-verify", &anchored).await?.expect(0)?;
+    proofstream_e2e::programs::run("proofstream-verify", &anchored).await?.expect(0)?;
     Ok(())
 }
 

@@ -7,19 +7,19 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use proofstream_e2e::wait_until;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::programs;
+use crate::programs::{self, Profile};
+use crate::wait_until;
 
 /// How long anything may take on a machine that does many things.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The running program; killed when dropped.
-pub(crate) struct Up {
+pub struct Up {
     child: Child,
     data: PathBuf,
     log: PathBuf,
@@ -27,22 +27,28 @@ pub(crate) struct Up {
 
 /// An answer of the page's server.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: String,
+pub struct Answer {
+    /// HTTP's status.
+    pub status: u16,
+    /// All of its body.
+    pub body: String,
 }
 
 // === impl Up ===
 
 impl Up {
-    /// Starts the program. It logs to `log`, behind what stands there.
-    pub(crate) fn spawn(config: &Path, data: &Path, log: &Path) -> Result<Self> {
+    /// Starts the program as tests build it. It logs to `log`, behind what stands there.
+    pub fn spawn(config: &Path, data: &Path, log: &Path) -> Result<Self> {
+        Self::spawn_built(Profile::Dev, config, data, log)
+    }
+
+    fn spawn_built(profile: Profile, config: &Path, data: &Path, log: &Path) -> Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         // The kernel ends it with the thread that started it: even a test run that is killed leaves
         // nothing behind.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
-            .arg(programs::program("proofstream")?)
+            .arg(programs::program("proofstream", profile)?)
             .arg("up")
             .arg("--config")
             .arg(config)
@@ -57,8 +63,18 @@ impl Up {
     }
 
     /// The same, and waits until it serves its page.
-    pub(crate) async fn start(config: &Path, data: &Path, log: &Path) -> Result<Self> {
-        let mut up = Self::spawn(config, data, log)?;
+    pub async fn start(config: &Path, data: &Path, log: &Path) -> Result<Self> {
+        Self::start_built(Profile::Dev, config, data, log).await
+    }
+
+    /// The same, of the program as `profile` builds it.
+    pub async fn start_built(
+        profile: Profile,
+        config: &Path,
+        data: &Path,
+        log: &Path,
+    ) -> Result<Self> {
+        let mut up = Self::spawn_built(profile, config, data, log)?;
         let pid = up.child.id();
         let deadline = tokio::time::Instant::now() + PATIENCE;
         while up.run_file(pid).is_none() {
@@ -71,6 +87,11 @@ impl Up {
         Ok(up)
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// What the process says of itself; none while another one's file stands there.
     fn run_file(&self, pid: Option<u32>) -> Option<Value> {
         let text = std::fs::read(self.data.join("run.json")).ok()?;
@@ -80,7 +101,7 @@ impl Up {
     }
 
     /// Sends SIGTERM and waits until it has ended in order.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         self.signal("TERM")?;
         let status = self.ended().await?;
         ensure!(status.code() == Some(0), "it stopped with {status}\n{}", self.last_lines());
@@ -88,20 +109,20 @@ impl Up {
     }
 
     /// Sends SIGKILL and waits until it is gone.
-    pub(crate) async fn kill(mut self) -> Result<()> {
+    pub async fn kill(mut self) -> Result<()> {
         self.signal("KILL")?;
         self.ended().await?;
         Ok(())
     }
 
     /// Waits until it ends.
-    pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         Ok(ended.with_context(|| format!("it does not end\n{}", self.last_lines()))??)
     }
 
     /// Whether it still runs.
-    pub(crate) fn runs(&mut self) -> bool {
+    pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -114,21 +135,21 @@ impl Up {
     }
 
     /// The end of its log.
-    pub(crate) fn last_lines(&self) -> String {
+    pub fn last_lines(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(40).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// Where its page is served.
-    pub(crate) fn address(&self) -> Result<SocketAddr> {
+    pub fn address(&self) -> Result<SocketAddr> {
         let run = self.run_file(self.child.id()).context("it serves no page")?;
         let address = run["web"].as_str().and_then(|url| url.strip_prefix("http://"));
         Ok(address.context("no address")?.parse()?)
     }
 
     /// Asks the page's server, with its token.
-    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+    pub async fn get(&self, path: &str) -> Result<Answer> {
         let address = self.address()?;
         let token = std::fs::read_to_string(self.data.join("token"))?;
         let question = format!(
@@ -150,14 +171,14 @@ impl Up {
     }
 
     /// What the API shows.
-    pub(crate) async fn view(&self) -> Result<Value> {
+    pub async fn view(&self) -> Result<Value> {
         let answer = self.get("/api/v1/overview").await?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(serde_json::from_str(&answer.body)?)
     }
 
     /// Waits until `condition` holds of what the API shows, and gives that.
-    pub(crate) async fn shows(
+    pub async fn shows(
         &self,
         what: &str,
         condition: impl Fn(&Value) -> bool,

@@ -8,43 +8,66 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::binaries::source;
+
+/// How the programs are compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// As `make build` and tests do.
+    Dev,
+    /// As they are shipped: what benchmarks measure.
+    Release,
+}
+
 /// How a program ended, and what it said.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ended {
+    /// Its exit code; none where a signal ended it.
+    pub code: Option<i32>,
+    /// All of its standard output.
+    pub stdout: String,
+    /// All of its standard error.
+    pub stderr: String,
 }
 
 // === impl Ended ===
 
 impl Ended {
     /// Fails, with all that the program said, unless it ended with `code`.
-    pub(crate) fn expect(self, code: i32) -> Result<Self> {
+    pub fn expect(self, code: i32) -> Result<Self> {
         ensure!(self.code == Some(code), "expected exit code {code}: {self:#?}");
         Ok(self)
     }
 
     /// Fails, with all that the program said, unless it said `words`.
-    pub(crate) fn says(&self, words: &str) -> Result<()> {
+    pub fn says(&self, words: &str) -> Result<()> {
         let said = self.stdout.contains(words) || self.stderr.contains(words);
         ensure!(said, "expected `{words}`: {self:#?}");
         Ok(())
     }
 }
 
-/// Where the program `name` is. The first call of a test run has cargo bring all of them up to date,
+/// Where the program `name` is. The first call of a process has cargo bring all of them up to date,
 /// as `make build` does, so that no test runs a program of yesterday.
-pub(crate) fn program(name: &str) -> Result<PathBuf> {
-    static BUILT: OnceLock<Result<BTreeMap<String, PathBuf>, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+pub fn program(name: &str, profile: Profile) -> Result<PathBuf> {
+    static DEV: Built = OnceLock::new();
+    static RELEASE: Built = OnceLock::new();
+    let built = match profile {
+        Profile::Dev => &DEV,
+        Profile::Release => &RELEASE,
+    };
+    let built = built.get_or_init(|| build(profile).map_err(|error| format!("{error:#}")));
     let built = built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
     built.get(name).cloned().with_context(|| format!("cargo built no program `{name}`"))
 }
 
-fn build() -> Result<BTreeMap<String, PathBuf>> {
+/// The programs of one profile, or why they are not there.
+type Built = OnceLock<Result<BTreeMap<String, PathBuf>, String>>;
+
+fn build(profile: Profile) -> Result<BTreeMap<String, PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = std::process::Command::new(cargo);
+    command.arg("build");
     // What cargo says of this test's package is not to be seen by build scripts of others: those that
     // watch it would run again, and half of the dependencies be compiled anew.
     let of_package = |name: &str| {
@@ -56,9 +79,12 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
             command.env_remove(name);
         }
     }
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
     let output = command
-        .args(["build", "--workspace", "--bins", "--quiet", "--message-format=json"])
-        .current_dir("..")
+        .args(["--workspace", "--bins", "--quiet", "--message-format=json"])
+        .current_dir(source().join(".."))
         .stdin(Stdio::null())
         .output()
         .context("cannot run cargo")?;
@@ -74,8 +100,8 @@ fn build() -> Result<BTreeMap<String, PathBuf>> {
 }
 
 /// Runs a program to its end.
-pub(crate) async fn run(name: &str, arguments: &[&str]) -> Result<Ended> {
-    let program = program(name)?;
+pub async fn run(name: &str, arguments: &[&str]) -> Result<Ended> {
+    let program = program(name, Profile::Dev)?;
     let output = tokio::process::Command::new(&program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -91,6 +117,6 @@ pub(crate) async fn run(name: &str, arguments: &[&str]) -> Result<Ended> {
 }
 
 /// Runs the auditor's verifier over a folder.
-pub(crate) async fn verify(folder: &Path) -> Result<Ended> {
+pub async fn verify(folder: &Path) -> Result<Ended> {
     run("proofstream-verify", &[&folder.display().to_string()]).await
 }
