@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::Client;
 use kube::api::{Api, PostParams};
 
-use crate::foreground::CONTROLLERS;
 use crate::binaries::source;
+use crate::foreground::CONTROLLERS;
 use crate::{Audit, Cluster, ClusterOptions, DEFAULT_MINOR, Data, Document, apply, wait_until};
 use program::Program;
 

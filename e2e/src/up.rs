@@ -144,7 +144,8 @@ impl Up {
     /// Where its page is served.
     pub fn address(&self) -> Result<SocketAddr> {
         let run = self.run_file(self.child.id()).context("it serves no page")?;
-        let address = run["web"].as_str().and_then(|url| url.strip_prefix("http://"));
+        let address =
+            run.get("web").and_then(Value::as_str).and_then(|url| url.strip_prefix("http://"));
         Ok(address.context("no address")?.parse()?)
     }
 
@@ -178,11 +179,7 @@ impl Up {
     }
 
     /// Waits until `condition` holds of what the API shows, and gives that.
-    pub async fn shows(
-        &self,
-        what: &str,
-        condition: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
+    pub async fn shows(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Result<Value> {
         wait_until(what, PATIENCE, || async {
             let view = self.view().await?;
             ensure!(condition(&view), "the API shows {:#}", brief(&view));

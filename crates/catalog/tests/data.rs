@@ -17,7 +17,7 @@ fn the_embedded_files_are_the_directory() {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "yaml") {
-                let below = path.strip_prefix(&root).unwrap().display().to_string();
+                let below = path.strip_prefix(root).unwrap().display().to_string();
                 let bytes = std::fs::read(&path).unwrap();
                 files.push(CatalogFile { path: format!("catalog/{below}"), bytes });
             }
@@ -48,10 +48,8 @@ fn every_list_of_ids_is_complete() {
 
 #[test]
 fn the_id_lists_are_those_of_the_reference_where_it_is_at_hand() {
-    let facts = std::env::var_os("PROOFSTREAM_FACTS").map_or_else(
-        || PathBuf::from("../../../shared/facts"),
-        Into::into,
-    );
+    let facts = std::env::var_os("PROOFSTREAM_FACTS")
+        .map_or_else(|| PathBuf::from("../../../shared/facts"), Into::into);
     for (framework, file) in [
         ("soc2-2017", "soc2-2017.tsv"),
         ("pci-4.0.1", "pci-4.0.1.tsv"),

@@ -139,7 +139,7 @@ impl<'d> Checker<'d> {
             other => other,
         };
         let held = match inner {
-            Type::Dyn => Some(Type::Dyn),
+            Type::Dyn | Type::Message(_) => Some(Type::Dyn),
             Type::List(of)
                 if matches!(key_type, Type::Int | Type::Uint | Type::Dyn | Type::Double) =>
             {
@@ -202,12 +202,7 @@ impl<'d> Checker<'d> {
         Ok((Node::Map(nodes), Type::Map(or_dyn(keys), or_dyn(values))))
     }
 
-    fn message(
-        &mut self,
-        offset: usize,
-        name: &str,
-        fields: &[crate::ast::Field],
-    ) -> Checked {
+    fn message(&mut self, offset: usize, name: &str, fields: &[crate::ast::Field]) -> Checked {
         let declared = self.declarations.message(name).ok_or_else(|| {
             Wrong::new(offset, format!("values of type `{name}` cannot be made here"))
         })?;
@@ -315,7 +310,6 @@ fn field_type(operand: &Type) -> Option<Type> {
             Some((**value).clone())
         }
         Type::Optional(inner) => field_type(inner),
-        Type::Message(_) => Some(Type::Dyn),
         _ => None,
     }
 }

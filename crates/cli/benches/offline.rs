@@ -4,7 +4,12 @@
 //! The policies are the public library's, at ../shared/conformance or `PROOFSTREAM_CONFORMANCE`; without
 //! them there is nothing to measure. Pods are made here: every third breaks something.
 
-#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints its figures, and ends where it cannot measure"
+)]
 
 use std::fmt::Write as _;
 use std::fs::File;

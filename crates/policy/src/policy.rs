@@ -59,9 +59,7 @@ pub fn derived_rules(document: &Value) -> Vec<Value> {
 
 /// Whether a document is of a kind that [`parse`] reads.
 pub fn is_policy(document: &Value) -> bool {
-    parse::is_policy(document)
-        || validating::is_policy(document)
-        || mutating::is_policy(document)
+    parse::is_policy(document) || validating::is_policy(document) || mutating::is_policy(document)
 }
 
 /// One policy.

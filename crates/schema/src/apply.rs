@@ -40,7 +40,7 @@ fn merge(shape: Shape<'_>, left: Option<&Value>, right: Option<&Value>) -> Optio
     };
     match (shape.node(), left, right) {
         (Node::Map(_) | Node::Unknown, Value::Object(mine), Value::Object(theirs))
-            if !shape.is_atomic() && !(mine.is_empty() && theirs.is_empty()) =>
+            if !(shape.is_atomic() || mine.is_empty() && theirs.is_empty()) =>
         {
             Some(Value::Object(merge_members(shape, mine, theirs)))
         }
@@ -149,13 +149,16 @@ fn merge_items(shape: Shape<'_>, mine: &[Value], theirs: &[Value]) -> Vec<Value>
                     continue;
                 }
             }
-            Some(place) if r < right.len() && place != r => {
-                if shared.peek().is_some_and(|next| *next != place) {
-                    // Another of the shared ones comes first.
-                    l += 1;
-                    continue;
-                }
+            // Another of those that both have comes first.
+            Some(place)
+                if r < right.len()
+                    && place != r
+                    && shared.peek().is_some_and(|next| *next != place) =>
+            {
+                l += 1;
+                continue;
             }
+            Some(place) if r < right.len() && place != r => {}
             Some(_) => l += 1,
             None => {}
         }

@@ -130,10 +130,7 @@ fn custom_resources_bring_their_types() {
     let live = json!({"spec": {"parts": [{"id": "a", "size": 1}, {"id": "b"}]}});
     let configuration = json!({"spec": {"parts": [{"id": "b", "size": 2}]}});
     let found = apply(Some(shape), &live, &configuration, AtomicLists::Refused).unwrap();
-    assert_eq!(
-        found,
-        json!({"spec": {"parts": [{"id": "a", "size": 1}, {"id": "b", "size": 2}]}})
-    );
+    assert_eq!(found, json!({"spec": {"parts": [{"id": "a", "size": 1}, {"id": "b", "size": 2}]}}));
     let keyless = json!({"spec": {"parts": [{"size": 2}]}});
     let refused = apply(Some(shape), &live, &keyless, AtomicLists::Refused).unwrap_err();
     assert_eq!(refused.to_string(), ".spec.parts[0]: an element omits key field `id`");

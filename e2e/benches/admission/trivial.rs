@@ -42,11 +42,7 @@ impl Handler for Allow {
 }
 
 /// Serves it, and registers it as ours is registered.
-pub(crate) async fn webhook(
-    client: &Client,
-    folder: &Path,
-    stop: CancellationToken,
-) -> Result<()> {
+pub(crate) async fn webhook(client: &Client, folder: &Path, stop: CancellationToken) -> Result<()> {
     let names = vec!["127.0.0.1".to_owned()];
     let certificates =
         Arc::new(Certificates::open(&folder.join("trivial"), names, Timestamp::now())?);

@@ -12,8 +12,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::stand::Stand;
-use proofstream_e2e::up::PATIENCE;
 use crate::workloads;
+use proofstream_e2e::up::PATIENCE;
 
 /// A headless Chromium and its driver; both end with it.
 struct Browser {

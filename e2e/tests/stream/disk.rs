@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use proofstream_e2e::AuditLog;
 
-use proofstream_e2e::programs::verify;
 use crate::stand::Stand;
-use proofstream_e2e::up::PATIENCE;
 use crate::{trail, workloads};
+use proofstream_e2e::programs::verify;
+use proofstream_e2e::up::PATIENCE;
 
 /// The API server asks for an answer within 10 s; ours waits for the disk at most 100 ms.
 const SOON: Duration = Duration::from_secs(3);

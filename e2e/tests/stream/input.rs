@@ -10,10 +10,10 @@ use proofstream_e2e::wait_until;
 use proofstream_runtime::webhooks::OF_POLICIES;
 use serde_json::{Value, json};
 
-use proofstream_e2e::programs::{self, Profile};
 use crate::stand::Stand;
-use proofstream_e2e::up::PATIENCE;
 use crate::workloads;
+use proofstream_e2e::programs::{self, Profile};
+use proofstream_e2e::up::PATIENCE;
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_is_refused_by_name() -> Result<()> {

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use proofstream_e2e::wait_until;
 
 use crate::stand::Stand;
-use proofstream_e2e::up::{PATIENCE, Up};
 use crate::{trail, workloads};
+use proofstream_e2e::up::{PATIENCE, Up};
 
 /// Lines that an outage of some seconds may log.
 const LINES: usize = 150;

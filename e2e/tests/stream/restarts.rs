@@ -9,10 +9,10 @@ use proofstream_e2e::{AuditLog, wait_until};
 use proofstream_model::{FindingBody, PolicyBody};
 use serde_json::{Value, json};
 
-use proofstream_e2e::programs::verify;
 use crate::stand::Stand;
-use proofstream_e2e::up::{PATIENCE, Up};
 use crate::{certificates, trail, workloads};
+use proofstream_e2e::programs::verify;
+use proofstream_e2e::up::{PATIENCE, Up};
 
 /// Requests that are refused before the process is killed.
 const BEFORE_THE_KILL: usize = 20;

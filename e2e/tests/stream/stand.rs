@@ -10,10 +10,10 @@ use kube::{Api, Client};
 use proofstream_e2e::{Audit, AuditLog, Cluster, ClusterOptions, Document, wait_until};
 use tempfile::TempDir;
 
-use proofstream_e2e::programs::{self, Ended};
 use crate::records::Ledger;
-use proofstream_e2e::up::{PATIENCE, Up};
 use crate::workloads::{self, HARDENED, NO_SECRET_ENV, refusal};
+use proofstream_e2e::programs::{self, Ended};
+use proofstream_e2e::up::{PATIENCE, Up};
 
 const NAMESPACES: [&str; 2] = ["payments", "ledger"];
 

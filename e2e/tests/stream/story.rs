@@ -9,9 +9,9 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use proofstream_model::{Block, Enforcer, ExportBody, FindingBody, FindingState};
 use serde_json::{Value, json};
 
-use proofstream_e2e::programs::verify;
 use crate::stand::{Stand, requirement};
 use crate::{trail, workloads};
+use proofstream_e2e::programs::verify;
 
 const REQUIREMENT: &str = "soc2-2017/CC6.1";
 

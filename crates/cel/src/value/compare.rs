@@ -36,11 +36,7 @@ pub(crate) fn equal(meter: &Meter, left: &Value<'_>, right: &Value<'_>) -> Resul
     })
 }
 
-fn equal_messages(
-    meter: &Meter,
-    left: &Message<'_>,
-    right: &Message<'_>,
-) -> Result<bool, Fault> {
+fn equal_messages(meter: &Meter, left: &Message<'_>, right: &Message<'_>) -> Result<bool, Fault> {
     if left.name != right.name || left.fields.len() != right.fields.len() {
         return Ok(false);
     }

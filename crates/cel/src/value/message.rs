@@ -42,9 +42,9 @@ fn check_value(value: &Value<'_>, name: &str) -> Result<(), Fault> {
         Value::List(List::Items(items)) => {
             items.iter().try_for_each(|item| check_value(item, name))
         }
-        Value::Map(Map::Entries(entries)) => entries
-            .iter()
-            .try_for_each(|(key, value)| check_value(value, &format!("{name}.{key}"))),
+        Value::Map(Map::Entries(entries)) => {
+            entries.iter().try_for_each(|(key, value)| check_value(value, &format!("{name}.{key}")))
+        }
         Value::Optional(Some(held)) => check_value(held, name),
         _ => Ok(()),
     }

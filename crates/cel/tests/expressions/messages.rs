@@ -14,10 +14,7 @@ fn messages_are_made_of_their_fields() {
         evaluate("Object{a: object.list.map(i, Object.a{i: i}), b: {'c': Object.b.c{}}}"),
         Ok(json!({"a": [{"i": 1}, {"i": 2}], "b": {"c": {}}}))
     );
-    assert_eq!(
-        evaluate("Object{?a: object.?whole, ?b: object.?missing}"),
-        Ok(json!({"a": 3}))
-    );
+    assert_eq!(evaluate("Object{?a: object.?whole, ?b: object.?missing}"), Ok(json!({"a": 3})));
 }
 
 #[test]

@@ -189,7 +189,11 @@ impl<'s> Sources<'s> {
     }
 
     /// An object as expressions see it.
-    fn seen<'a>(&'a self, object: Option<&'a Value>, view: &'a OnceCell<Value>) -> Option<&'a Value> {
+    fn seen<'a>(
+        &'a self,
+        object: Option<&'a Value>,
+        view: &'a OnceCell<Value>,
+    ) -> Option<&'a Value> {
         let object = object?;
         Some(match self.template {
             Some(keys) => view.get_or_init(|| mutating::view(object, keys)),
@@ -321,9 +325,11 @@ impl<'s> Host<'s> for Ground<'s> {
         let request = self.sources.scope.judgement().request;
         let there = |object: Option<&'s Value>| object.map_or(CelValue::Null, CelValue::from_json);
         Ok(match slot {
-            OBJECT => there(self.object.or_else(|| {
-                self.sources.seen(request.object.as_ref(), &self.sources.object_view)
-            })),
+            OBJECT => {
+                there(self.object.or_else(|| {
+                    self.sources.seen(request.object.as_ref(), &self.sources.object_view)
+                }))
+            }
             OLD_OBJECT => {
                 let old = request.old_object.as_ref();
                 there(self.sources.seen(old, &self.sources.old_object_view))

@@ -374,8 +374,10 @@ fn apply(patch: &Patch, scope: &Scope<'_>, object: &mut Cow<'_, Value>) -> Resul
                     &read
                 }
             };
-            patch::apply_operations(operations, object, Manner::Lenient, &|steps| scope.interpreter().charge(steps))
-                .map_err(|failure| Said::error("the patch cannot be applied", &failure))?;
+            patch::apply_operations(operations, object, Manner::Lenient, &|steps| {
+                scope.interpreter().charge(steps)
+            })
+            .map_err(|failure| Said::error("the patch cannot be applied", &failure))?;
             Ok(Merged::Applied)
         }
     }

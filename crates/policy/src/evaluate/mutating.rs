@@ -47,7 +47,8 @@ impl<'s> Run<'s> {
         known: Vec<Option<Found<'s>>>,
     ) -> Result<Option<Value>, Said> {
         let Some(mutation) = self.changes.mutations.get(number) else { return Ok(None) };
-        let failed = |message: String| Said::new(Status::Error, format!("mutations[{number}]: {message}"));
+        let failed =
+            |message: String| Said::new(Status::Error, format!("mutations[{number}]: {message}"));
         let template = self.changes.template;
         let seen = template.map_or(Cow::Borrowed(object), |keys| Cow::Owned(view(object, keys)));
         let ground = Ground::of(self.sources, &self.changes.variables, &seen, known);
@@ -122,8 +123,7 @@ impl<'s> Run<'s> {
                 value.check_names().map_err(|fault| fault.to_string())?;
             }
             let mut operation = item.to_json(self.meter).map_err(|fault| fault.to_string())?;
-            if let (Some(keys), Some(members)) =
-                (self.changes.template, operation.as_object_mut())
+            if let (Some(keys), Some(members)) = (self.changes.template, operation.as_object_mut())
             {
                 for key in ["path", "from"] {
                     if let Some(Value::String(path)) = members.get_mut(key) {

@@ -237,8 +237,9 @@ fn a_patch_cannot_nest_without_end() {
     let mut object = Cow::Owned(json!({"a": {}}));
     let nesting = r#"[{"op": "copy", "from": "/a", "path": "/a/b/b/b/b/b/b/b/b"}]"#;
     let nesting = read_operations(&nesting.replace("/a/b/b/b/b/b/b/b/b", "/a/b"), "patch").unwrap();
-    let ended = (0..1_000)
-        .find_map(|_| apply_operations::<PatchError>(&nesting, &mut object, Manner::Lenient, &|_| Ok(())).err());
+    let ended = (0..1_000).find_map(|_| {
+        apply_operations::<PatchError>(&nesting, &mut object, Manner::Lenient, &|_| Ok(())).err()
+    });
     // Every copy is a level deeper than what it copies.
     assert!(ended.is_none() || ended.unwrap().to_string().contains("nested deeper"));
     assert!(depth(&object) <= MAX_DEPTH + 2);

@@ -73,11 +73,7 @@ impl Expressions {
 
 impl Changes {
     pub(crate) fn shared(&self) -> Shared<'_> {
-        Shared {
-            variables: &self.variables,
-            on_fault: self.on_fault,
-            template: self.template,
-        }
+        Shared { variables: &self.variables, on_fault: self.on_fault, template: self.template }
     }
 }
 

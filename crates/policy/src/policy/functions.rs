@@ -37,9 +37,9 @@ enum Known {
 }
 
 use Function::{
-    EscapeKey, GlobalGet, HttpGet, HttpPost, ImageMetadata, JsonMarshal, JsonUnmarshal, ListToMap, Md5,
-    ParseServiceAccount, ResourceGet, ResourceList, ResourcePost, Round, Sha1, Sha256, TimeNow,
-    TimeToCron, TimeTruncate, YamlParse,
+    EscapeKey, GlobalGet, HttpGet, HttpPost, ImageMetadata, JsonMarshal, JsonUnmarshal, ListToMap,
+    Md5, ParseServiceAccount, ResourceGet, ResourceList, ResourcePost, Round, Sha1, Sha256,
+    TimeNow, TimeToCron, TimeTruncate, YamlParse,
 };
 use Known::{Everywhere, InClusterPolicies, InNamespacedPolicies};
 

@@ -123,4 +123,3 @@ fn rule(
         cel_preconditions,
     })
 }
-

@@ -6,9 +6,13 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "admission/load.rs"]
 mod load;
+#[path = "admission/policies.rs"]
 mod policies;
+#[path = "admission/processes.rs"]
 mod processes;
+#[path = "admission/trivial.rs"]
 mod trivial;
 
 use std::path::Path;
