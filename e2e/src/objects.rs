@@ -88,15 +88,17 @@ where
     Fut: Future<Output = Result<T>>,
 {
     let deadline = tokio::time::Instant::now() + patience;
+    let mut last = None;
     loop {
         match tokio::time::timeout_at(deadline, condition()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) if tokio::time::Instant::now() >= deadline => {
-                return Err(error).with_context(|| format!("waited {patience:?} for {what}"));
-            }
-            Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
-            Err(_) => anyhow::bail!("waited {patience:?} for {what}"),
+            Ok(Err(error)) => last = Some(error),
+            Err(_) => last = last.or_else(|| Some(anyhow::anyhow!("the first attempt hangs"))),
         }
+        if let Some(error) = last.take_if(|_| tokio::time::Instant::now() >= deadline) {
+            return Err(error).with_context(|| format!("waited {patience:?} for {what}"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

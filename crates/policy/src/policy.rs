@@ -243,6 +243,11 @@ impl Policy {
         self.settings.failure_policy
     }
 
+    /// The CEL conditions under which the API server asks about it at all.
+    pub fn match_conditions(&self) -> &[MatchCondition] {
+        &self.settings.match_conditions
+    }
+
     /// Whether violations of it in Audit mode are also said to the user.
     pub fn emits_warnings(&self) -> bool {
         self.settings.emit_warning

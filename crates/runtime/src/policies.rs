@@ -61,7 +61,7 @@ impl ControlResolver for Catalog {
 /// Identifies a policy among all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyKey {
-    /// `ClusterPolicy`, `Policy`, `PolicyException`.
+    /// `ClusterPolicy`, `Policy`, `PolicyException`, as [`definitions::Kind::key`] has it.
     pub kind: String,
     /// Namespace of a namespaced one.
     pub namespace: Option<String>,
@@ -137,10 +137,13 @@ struct Held {
     in_force: Option<Arc<PolicyText>>,
 }
 
+/// What others found out about policies, by kind and full name.
+pub type Notes = BTreeMap<(String, String), Vec<String>>;
+
 #[derive(Default)]
 struct Inner {
     held: BTreeMap<(PolicyKey, Origin), Held>,
-    notes: BTreeMap<String, Vec<String>>,
+    notes: Notes,
     recorded: BTreeMap<PolicyKey, Recorded>,
     awaited: Vec<String>,
     /// Globs of the namespaces whose exceptions count; `None` for all.
@@ -176,10 +179,18 @@ impl PolicyKey {
             document.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
         };
         Some(Self {
-            kind: text("/kind")?.to_owned(),
+            kind: match definitions::Kind::of(document) {
+                Some(kind) => kind.key(),
+                None => text("/kind")?.to_owned(),
+            },
             namespace: text("/metadata/namespace").map(str::to_owned),
             name: text("/metadata/name")?.to_owned(),
         })
+    }
+
+    /// Whether it is an exception, of whichever group.
+    pub fn is_exception(&self) -> bool {
+        self.kind.split('.').next() == Some(EXCEPTION)
     }
 
     /// `NAME`, or `NAMESPACE/NAME`.
@@ -299,9 +310,9 @@ impl PolicyStore {
         self.publish(&mut inner);
     }
 
-    /// What others found out about policies, by full name (a kind that the API server does not serve):
+    /// What others found out about policies (a kind that the API server does not serve):
     /// shown in their status.
-    pub fn set_notes(&self, notes: BTreeMap<String, Vec<String>>) {
+    pub fn set_notes(&self, notes: Notes) {
         let mut inner = self.lock();
         if inner.notes != notes {
             inner.notes = notes;
@@ -461,7 +472,7 @@ impl Inner {
 
     /// Whether something may count at all: an exception only where exceptions may stand.
     fn counts(&self, key: &PolicyKey) -> bool {
-        let Some(globs) = self.exceptions_from.as_ref().filter(|_| key.kind == EXCEPTION) else {
+        let Some(globs) = self.exceptions_from.as_ref().filter(|_| key.is_exception()) else {
             return true;
         };
         let namespace = key.namespace.as_deref().unwrap_or_default();
@@ -502,7 +513,9 @@ impl Inner {
             messages.push("a policy of the same name in a directory counts instead".to_owned());
         }
         messages.extend(held.not_evaluated.iter().cloned());
-        messages.extend(self.notes.get(&key.full_name()).into_iter().flatten().cloned());
+        messages.extend(
+            self.notes.get(&(key.kind.clone(), key.full_name())).into_iter().flatten().cloned(),
+        );
         PolicyReport {
             key: key.clone(),
             origin: origin.clone(),

@@ -1,7 +1,6 @@
 //! Our webhook configurations: derived from the policies in force, kept as they should be, and the way
 //! out in an emergency.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use proofstream_policy::{KnownKinds, Phase};
 use tokio::time::{Instant, timeout};
 
 use crate::enforcers::Enforcers;
-use crate::policies::PolicyStore;
+use crate::policies::{Notes, PolicyStore};
 use crate::recorder::Recorder;
 
 mod catalogue;
@@ -252,12 +251,12 @@ impl<P: Part> Reconciler<P> {
 }
 
 /// What people should know about policies that are not wrong in themselves, by full name.
-fn notes(cause: &Cause<'_>) -> BTreeMap<String, Vec<String>> {
+fn notes(cause: &Cause<'_>) -> Notes {
     let (policies, kinds) = (cause.policies, cause.kinds);
-    let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut notes = Notes::new();
     for nothing in policies.all.set.matches_nothing(kinds) {
         let note = format!("rule `{}` matches nothing: {}", nothing.rule, nothing.reason);
-        notes.entry(nothing.policy).or_default().push(note);
+        notes.entry((nothing.kind.to_owned(), nothing.policy)).or_default().push(note);
     }
     for phase in [Phase::Mutate, Phase::Validate] {
         let scopes = part::scopes(cause, phase);
@@ -265,12 +264,12 @@ fn notes(cause: &Cause<'_>) -> BTreeMap<String, Vec<String>> {
             if scopes.get(lane).is_none_or(|scope| scope.protected.is_empty()) {
                 continue;
             }
-            for (name, alone) in compiled.one_by_one() {
+            for (info, alone) in compiled.one_by_one() {
                 for resource in Scope::of(&alone, kinds, phase).protected {
                     let note = format!(
                         "`{resource}` never reach our webhook: a cluster needs them to come up"
                     );
-                    let notes = notes.entry(name.clone()).or_default();
+                    let notes = notes.entry((info.kind.clone(), info.name.clone())).or_default();
                     if !notes.contains(&note) {
                         notes.push(note);
                     }

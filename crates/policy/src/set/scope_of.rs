@@ -123,6 +123,8 @@ impl Phase {
 /// A rule that no request can meet, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchesNothing {
+    /// The policy's kind.
+    pub kind: &'static str,
     /// The policy, by qualified name.
     pub policy: String,
     /// The rule.
@@ -206,8 +208,12 @@ impl PolicySet {
                     reasons.iter().all(Option::is_some)
                 };
                 if let Some(reason) = reasons.into_iter().flatten().next().filter(|_| nothing) {
-                    let (policy, rule) = (policy.qualified_name(), rule.name.to_string());
-                    found.push(MatchesNothing { policy, rule, reason });
+                    found.push(MatchesNothing {
+                        kind: policy.kind,
+                        policy: policy.qualified_name(),
+                        rule: rule.name.to_string(),
+                        reason,
+                    });
                 }
             }
         }

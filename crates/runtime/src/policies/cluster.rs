@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::definitions::{self, GROUP, Kind, Owner};
+use super::definitions::{self, Kind, Owner};
 use super::status::StatusWriter;
 use super::{Offer, Origin, PolicyKey, PolicyStore};
 use crate::reach::Reach;
@@ -21,7 +21,7 @@ const NOT_SERVED: Duration = Duration::from_secs(5);
 
 /// The name under which [`PolicyStore`] awaits a kind of the cluster.
 pub fn place(kind: Kind) -> String {
-    format!("{} of the cluster", kind.kind)
+    format!("{} of the cluster", kind.key())
 }
 
 /// Follows the policies of one kind, for as long as the task lives. Survives an API server that goes
@@ -48,7 +48,7 @@ async fn follow(
     (owner, version): (Owner, &'static str),
 ) {
     let resource = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk(GROUP, version, kind.kind),
+        &GroupVersionKind::gvk(kind.group, version, kind.kind),
         kind.plural,
     );
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
@@ -122,14 +122,14 @@ fn take(
 }
 
 fn covers(kind: Kind) -> impl Fn(&PolicyKey, &Origin) -> bool {
-    move |key, origin| key.kind == kind.kind && *origin == Origin::Cluster
+    move |key, origin| key.kind == kind.key() && *origin == Origin::Cluster
 }
 
 fn document(object: DynamicObject, kind: Kind, version: &str) -> Option<(PolicyKey, Value)> {
     let mut document = serde_json::to_value(object).ok()?;
     // Objects of a list carry neither of these.
     let members = document.as_object_mut()?;
-    members.insert("apiVersion".to_owned(), format!("{GROUP}/{version}").into());
+    members.insert("apiVersion".to_owned(), format!("{}/{version}", kind.group).into());
     members.insert("kind".to_owned(), kind.kind.into());
     Some((PolicyKey::of(&document)?, document))
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use proofstream_model::ControlRef;
 use proofstream_policy::{
-    CleanupPolicy, FailurePolicy, GlobalEntry, KnownKinds, Phase, Policy, PolicyException,
-    PolicySet, parse,
+    CleanupPolicy, FailurePolicy, GlobalEntry, Policy, PolicyException, PolicySet, parse,
 };
 
-use super::definitions::{EXCEPTION, GLOBAL};
+use super::definitions::GLOBAL;
 use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText};
 use crate::webhooks::{Class, Lane};
 
@@ -66,13 +65,13 @@ impl Compiled {
         for duplicate in duplicates {
             tracing::error!(%duplicate, "a policy is left out");
         }
-        let by_name: BTreeMap<&str, &Arc<PolicyInfo>> =
-            infos.iter().map(|info| (info.name.as_str(), info)).collect();
-        let infos = set
-            .policies()
-            .iter()
-            .filter_map(|policy| by_name.get(policy.qualified_name().as_str()).copied().cloned())
-            .collect();
+        let by_name: BTreeMap<(&str, &str), &Arc<PolicyInfo>> =
+            infos.iter().map(|info| ((info.kind.as_str(), info.name.as_str()), info)).collect();
+        let info = |policy: &Policy| {
+            let name = policy.qualified_name();
+            by_name.get(&(policy.kind(), name.as_str())).copied().cloned()
+        };
+        let infos = set.policies().iter().filter_map(info).collect();
         let asks_roles = set.asks_roles();
         Self { set, infos, asks_roles }
     }
@@ -82,11 +81,11 @@ impl Compiled {
         self.infos.get(index)
     }
 
-    /// Each policy as a set of its own, by full name.
-    pub(crate) fn one_by_one(&self) -> impl Iterator<Item = (String, PolicySet)> {
+    /// Each policy as a set of its own.
+    pub(crate) fn one_by_one(&self) -> impl Iterator<Item = (&PolicyInfo, PolicySet)> {
         self.infos.iter().filter_map(|info| {
             let (set, _) = PolicySet::compile(vec![policy(info)?]);
-            Some((info.name.clone(), set))
+            Some((&**info, set))
         })
     }
 }
@@ -105,7 +104,7 @@ impl Policies {
         let (mut globals, mut cleanup) = (Vec::new(), Vec::new());
         for (key, text) in policies {
             match key.kind.as_str() {
-                EXCEPTION => exceptions.push(text),
+                _ if key.is_exception() => exceptions.push(text),
                 GLOBAL => globals.extend(global(&text)),
                 _ if CleanupPolicy::is_cleanup_policy(text.document()) => {
                     cleanup.extend(cleanup_policy(&key, &text));
@@ -128,22 +127,21 @@ impl Policies {
     }
 }
 
-/// Policies by failure policy and conditions: the engine says which belong together.
+/// Policies by what the API server does when it cannot ask us, and by the conditions under which it does.
 fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> BTreeMap<Lane, Compiled> {
-    let together = Compiled::new(ours, &[]);
     let mut lanes: BTreeMap<Lane, Vec<Arc<PolicyInfo>>> = BTreeMap::new();
-    for scope in together.set.admission_scope(&KnownKinds::default(), Phase::Validate) {
-        let class = match scope.failure_policy {
+    for info in ours {
+        let Some(policy) = policy(info) else { continue };
+        let class = match policy.failure_policy() {
             FailurePolicy::Fail => Class::Fail,
             FailurePolicy::Ignore => Class::Ignore,
         };
-        let conditions: Vec<_> = scope
-            .match_conditions
-            .into_iter()
-            .map(|condition| (condition.name, condition.expression))
+        let conditions: Vec<_> = policy
+            .match_conditions()
+            .iter()
+            .map(|condition| (condition.name.clone(), condition.expression.clone()))
             .collect();
-        let named = ours.iter().filter(|info| scope.policies.contains(&info.name));
-        lanes.entry(Lane::under(class, &conditions)).or_default().extend(named.cloned());
+        lanes.entry(Lane::under(class, &conditions)).or_default().push(Arc::clone(info));
     }
     lanes.into_iter().map(|(lane, infos)| (lane, Compiled::new(&infos, exceptions))).collect()
 }

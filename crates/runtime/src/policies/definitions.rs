@@ -20,6 +20,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Kind {
     /// As in `ClusterPolicy`.
     pub kind: &'static str,
+    /// Its API group.
+    pub group: &'static str,
     /// As in `clusterpolicies`.
     pub plural: &'static str,
     /// Versions of its group that are read, the best first.
@@ -44,9 +46,32 @@ impl Kind {
         self.versions.iter().copied().find(serves).unwrap_or_else(|| self.version())
     }
 
+    /// The name of its definition.
+    fn name(&self) -> String {
+        format!("{}.{}", self.plural, self.group)
+    }
+
+    /// The kind that `document` says it is of.
+    pub fn of(document: &Value) -> Option<&'static Self> {
+        let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (group, _) = text("apiVersion").split_once('/')?;
+        KINDS.iter().find(|kind| kind.group == group && kind.kind == text("kind"))
+    }
+
+    /// What it is called among all of them: its kind, with the group behind it where another group has
+    /// a kind of that name before it.
+    pub fn key(&self) -> String {
+        let first = KINDS.iter().find(|kind| kind.kind == self.kind);
+        if first.is_none_or(|first| first.group == self.group) {
+            self.kind.to_owned()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
+    }
+
     /// Whether it is no policy itself but something that policies refer to, or that refers to them.
     pub fn is_auxiliary(&self) -> bool {
-        !["ClusterPolicy", "Policy"].contains(&self.kind)
+        !ENFORCED.contains(&self.kind)
     }
 }
 
@@ -59,16 +84,29 @@ pub enum Owner {
     Another,
 }
 
-/// The API group of the kinds.
+/// Kinds of policies that judge or change requests: those that somebody enforces.
+pub const ENFORCED: [&str; 6] = [
+    "ClusterPolicy",
+    "Policy",
+    "ValidatingPolicy",
+    "NamespacedValidatingPolicy",
+    "MutatingPolicy",
+    "NamespacedMutatingPolicy",
+];
+/// The API group of the kinds that are not CEL throughout.
 pub const GROUP: &str = "kyverno.io";
+/// The API group of those that are.
+pub const CEL_GROUP: &str = "policies.kyverno.io";
+const CEL_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha1"];
 /// The kind of exceptions to policies.
 pub const EXCEPTION: &str = "PolicyException";
 /// The kind of what all policies may refer to.
 pub const GLOBAL: &str = "GlobalContextEntry";
 /// The kinds.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 11] = [
     Kind {
         kind: "ClusterPolicy",
+        group: GROUP,
         plural: "clusterpolicies",
         versions: &["v1", "v2beta1"],
         singular: "clusterpolicy",
@@ -77,6 +115,7 @@ pub const KINDS: [Kind; 6] = [
     },
     Kind {
         kind: "Policy",
+        group: GROUP,
         plural: "policies",
         versions: &["v1", "v2beta1"],
         singular: "policy",
@@ -85,6 +124,7 @@ pub const KINDS: [Kind; 6] = [
     },
     Kind {
         kind: "ClusterCleanupPolicy",
+        group: GROUP,
         plural: "clustercleanuppolicies",
         versions: &["v2"],
         singular: "clustercleanuppolicy",
@@ -93,6 +133,7 @@ pub const KINDS: [Kind; 6] = [
     },
     Kind {
         kind: "CleanupPolicy",
+        group: GROUP,
         plural: "cleanuppolicies",
         versions: &["v2"],
         singular: "cleanuppolicy",
@@ -101,6 +142,7 @@ pub const KINDS: [Kind; 6] = [
     },
     Kind {
         kind: EXCEPTION,
+        group: GROUP,
         plural: "policyexceptions",
         versions: &["v2", "v2beta1", "v2alpha1"],
         singular: "policyexception",
@@ -109,11 +151,57 @@ pub const KINDS: [Kind; 6] = [
     },
     Kind {
         kind: GLOBAL,
+        group: GROUP,
         plural: "globalcontextentries",
         versions: &["v2", "v2beta1", "v2alpha1"],
         singular: "globalcontextentry",
         short: "gctxentry",
         scope: "Cluster",
+    },
+    Kind {
+        kind: "ValidatingPolicy",
+        group: CEL_GROUP,
+        plural: "validatingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "validatingpolicy",
+        short: "vpol",
+        scope: "Cluster",
+    },
+    Kind {
+        kind: "NamespacedValidatingPolicy",
+        group: CEL_GROUP,
+        plural: "namespacedvalidatingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "namespacedvalidatingpolicy",
+        short: "nvpol",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: "MutatingPolicy",
+        group: CEL_GROUP,
+        plural: "mutatingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "mutatingpolicy",
+        short: "mpol",
+        scope: "Cluster",
+    },
+    Kind {
+        kind: "NamespacedMutatingPolicy",
+        group: CEL_GROUP,
+        plural: "namespacedmutatingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "namespacedmutatingpolicy",
+        short: "nmpol",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: EXCEPTION,
+        group: CEL_GROUP,
+        plural: "policyexceptions",
+        versions: CEL_VERSIONS,
+        singular: "policyexception",
+        short: "celpolex",
+        scope: "Namespaced",
     },
 ];
 
@@ -122,7 +210,7 @@ pub const KINDS: [Kind; 6] = [
 /// read.
 pub async fn ensure(client: &Client, kind: Kind) -> Result<(Owner, &'static str), kube::Error> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let name = format!("{}.{GROUP}", kind.plural);
+    let name = kind.name();
     let ours: CustomResourceDefinition =
         serde_json::from_value(definition(kind)).map_err(kube::Error::SerdeError)?;
     match api.get_opt(&name).await? {
@@ -205,12 +293,12 @@ pub fn definition(kind: Kind) -> Value {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": format!("{}.{GROUP}", kind.plural),
+            "name": kind.name(),
             "labels": {MANAGED_BY: MANAGER},
             "annotations": {REVISION: CURRENT},
         },
         "spec": {
-            "group": GROUP,
+            "group": kind.group,
             "scope": kind.scope,
             "names": {
                 "kind": kind.kind,

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use proofstream_manifest as manifest;
 
-use super::definitions::{GROUP, KINDS};
+use super::definitions::Kind;
 use super::{Offer, Origin, PolicyKey, PolicyStore};
 
 /// How often the directory is looked at.
@@ -177,12 +177,7 @@ fn try_read(path: &Path) -> Result<Vec<Offer>, String> {
             None => vec![document.value],
         };
         for item in items {
-            let in_group = item
-                .get("apiVersion")
-                .and_then(|version| version.as_str())
-                .is_some_and(|version| version.split('/').next() == Some(GROUP));
-            let Some(key) = PolicyKey::of(&item) else { continue };
-            if in_group && KINDS.iter().any(|kind| kind.kind == key.kind) {
+            if let Some(key) = PolicyKey::of(&item).filter(|_| Kind::of(&item).is_some()) {
                 offers.push(Offer { key, document: Ok(item) });
             }
         }

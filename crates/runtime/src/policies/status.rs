@@ -70,7 +70,7 @@ impl StatusWriter {
             return;
         }
         let ours = |report: &&PolicyReport| {
-            report.origin == Origin::Cluster && report.key.kind == self.kind.kind
+            report.origin == Origin::Cluster && report.key.kind == self.kind.key()
         };
         let due: Vec<_> = reports
             .iter()
@@ -110,11 +110,7 @@ impl StatusWriter {
     }
 
     fn key(&self, object: &DynamicObject) -> PolicyKey {
-        PolicyKey {
-            kind: self.kind.kind.to_owned(),
-            namespace: object.namespace(),
-            name: object.name_any(),
-        }
+        PolicyKey { kind: self.kind.key(), namespace: object.namespace(), name: object.name_any() }
     }
 }
 
@@ -130,7 +126,7 @@ async fn patch(
     };
     let document = json!({
         "apiVersion": resource.api_version,
-        "kind": report.key.kind,
+        "kind": resource.kind,
         "metadata": {"name": report.key.name},
         "status": status,
     });
@@ -168,6 +164,9 @@ fn seconds(time: Timestamp) -> String {
 fn facts(object: &DynamicObject) -> Map<String, Value> {
     let rules = object.data.pointer("/spec/rules").and_then(Value::as_array);
     let rules = rules.map(Vec::as_slice).unwrap_or_default();
+    // A policy in CEL is one rule.
+    let in_cel = |part: &str| usize::from(object.data.pointer(&format!("/spec/{part}")).is_some());
+    let (validations, mutations) = (in_cel("validations"), in_cel("mutations"));
     let count = |kind: &str| rules.iter().filter(|rule| rule.get(kind).is_some()).count();
     let mut document = object.data.clone();
     if let Some(members) = document.as_object_mut() {
@@ -175,10 +174,10 @@ fn facts(object: &DynamicObject) -> Map<String, Value> {
     }
     let facts = json!({
         "mode": mode_of(&object.data),
-        "rules": rules.len(),
+        "rules": rules.len() + validations.max(mutations),
         "rulecount": {
-            "validate": count("validate"),
-            "mutate": count("mutate"),
+            "validate": count("validate") + validations,
+            "mutate": count("mutate") + mutations,
             "generate": count("generate"),
             "verifyimages": count("verifyImages"),
         },

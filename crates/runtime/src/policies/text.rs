@@ -76,8 +76,16 @@ impl PolicyText {
         &self.sha256
     }
 
-    /// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says.
+    /// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says. A
+    /// policy in CEL enforces unless it says what else it does.
     pub fn modes(&self) -> Vec<Mode> {
+        if self.document.pointer("/spec/validations").is_some() {
+            let actions =
+                self.document.pointer("/spec/validationActions").and_then(Value::as_array);
+            let denies = actions
+                .is_none_or(|actions| actions.is_empty() || actions.iter().any(|it| it == "Deny"));
+            return vec![if denies { Mode::Enforce } else { Mode::Audit }];
+        }
         let text = |value: &Value, pointer: &str| {
             value.pointer(pointer).and_then(Value::as_str).map(str::to_ascii_lowercase)
         };
@@ -119,6 +127,13 @@ mod tests {
         assert_eq!(modes("Audit", json!([{}, enforcing])), [Mode::Enforce, Mode::Audit]);
         assert_eq!(modes("Audit", json!([enforcing])), [Mode::Enforce]);
         assert_eq!(PolicyText::of(json!({})).modes(), []);
+        let cel = |actions: Value| {
+            PolicyText::of(json!({"spec": {"validations": [{}], "validationActions": actions}}))
+                .modes()
+        };
+        assert_eq!(cel(json!(["Warn", "Deny"])), [Mode::Enforce]);
+        assert_eq!(cel(json!(["Audit"])), [Mode::Audit]);
+        assert_eq!(cel(json!([])), [Mode::Enforce]);
     }
 
     #[test]

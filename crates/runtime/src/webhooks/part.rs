@@ -18,7 +18,7 @@ use super::desired::{self, CONFIGURATION, Shape};
 use super::scope::{Lane, Scope};
 use crate::enforcers::Enforcers;
 use crate::policies::Policies;
-use crate::policies::definitions::{self, GROUP};
+use crate::policies::definitions;
 
 /// Name of the configuration that looks at policies themselves.
 pub const OF_POLICIES: &str = "proofstream-policies";
@@ -125,10 +125,20 @@ impl Part for OfPolicies {
         let ours = definitions::KINDS
             .iter()
             .filter(|kind| cause.enforcers.is_ours(kind.kind) || (kind.is_auxiliary() && any_ours));
-        let resources: Vec<String> = ours.map(|kind| kind.plural.to_owned()).collect();
+        let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for kind in ours {
+            resources.entry(kind.group).or_default().push(kind.plural.to_owned());
+        }
         if resources.is_empty() || !cause.shape.checks_policies {
             return Vec::new();
         }
+        let rule = |(group, resources): (&str, Vec<String>)| RuleWithOperations {
+            api_groups: Some(vec![group.to_owned()]),
+            api_versions: Some(vec!["*".to_owned()]),
+            operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+            resources: Some(resources),
+            scope: Some("*".to_owned()),
+        };
         vec![ValidatingWebhook {
             name: POLICIES_WEBHOOK.to_owned(),
             admission_review_versions: vec!["v1".to_owned()],
@@ -138,13 +148,7 @@ impl Part for OfPolicies {
             match_policy: Some("Equivalent".to_owned()),
             namespace_selector: Some(LabelSelector::default()),
             object_selector: Some(LabelSelector::default()),
-            rules: Some(vec![RuleWithOperations {
-                api_groups: Some(vec![GROUP.to_owned()]),
-                api_versions: Some(vec!["*".to_owned()]),
-                operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
-                resources: Some(resources),
-                scope: Some("*".to_owned()),
-            }]),
+            rules: Some(resources.into_iter().map(rule).collect()),
             side_effects: "None".to_owned(),
             timeout_seconds: Some(POLICIES_SECONDS),
         }]
