@@ -17,6 +17,8 @@ pub enum ChangeAction {
     Delete,
     /// It is left to itself: we made it, and from now on nothing follows from that.
     Release,
+    /// Nothing is done to it: a rule has done all that follows from it as it is.
+    Settle,
 }
 
 /// How far a change has come.
@@ -37,6 +39,8 @@ pub enum ChangeState {
 pub enum ChangeCause {
     /// A generate rule.
     Generate,
+    /// A mutate rule that changes objects that exist.
+    Mutate,
     /// A cleanup policy.
     Cleanup,
     /// The object's own label.
@@ -60,7 +64,7 @@ pub struct ChangeBody {
     /// The rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// For what is generated: the object that started it.
+    /// For what a rule does: the object that started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
     /// For a copy: what it is a copy of.
@@ -72,12 +76,15 @@ pub struct ChangeBody {
     /// Whether a generated object stays when its policy goes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub orphan: bool,
+    /// For what is settled: SHA-256 (hex) of what the rule has looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
     /// Why it failed, or what to know about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// The object that started a generate rule.
+/// The object that started a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trigger {
     /// Its name, namespace and kind.

@@ -54,4 +54,6 @@ pub use mutation::{Mutation, TargetMutation};
 pub use policy::{MatchCondition, Policy, derived_rules, is_policy, parse};
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};
-pub use set::{Duplicate, KnownKinds, MatchesNothing, Phase, PolicySet, ScopeRule, WebhookScope};
+pub use set::{
+    Duplicate, ExistingRule, KnownKinds, MatchesNothing, Phase, PolicySet, ScopeRule, WebhookScope,
+};

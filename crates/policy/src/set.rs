@@ -17,6 +17,7 @@ use crate::response::{Evaluation, RuleKind};
 use crate::scope::Judgement;
 use crate::selection::Target;
 use index::{Index, Place};
+pub use mutate::ExistingRule;
 pub(crate) use scope_of::resources_of;
 pub use scope_of::{KnownKinds, MatchesNothing, Phase, ScopeRule, WebhookScope};
 

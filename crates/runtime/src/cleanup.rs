@@ -236,6 +236,7 @@ fn change(identity: &Identity, cause: ChangeCause, policy: Option<String>) -> Ch
         source: None,
         synchronize: false,
         orphan: false,
+        content: None,
         message: None,
     }
 }

@@ -10,7 +10,6 @@ mod book;
 mod maker;
 mod reconcile;
 mod sameness;
-mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,10 +26,10 @@ use tokio::time::Instant;
 
 use crate::background::{Identity, RuleName};
 use crate::hands::Hands;
+use crate::waiting::{Queue, Waiting};
 pub use book::{Book, ObjectKey, Product, stands};
 pub use maker::Maker;
 use maker::Plan;
-use waiting::{Queue, Waiting};
 
 /// How often everything is listed anew although nothing said that it changed.
 const SWEEP: Duration = Duration::from_hours(1);

@@ -80,13 +80,14 @@ impl Hands {
         Ok(bare(serde_json::to_value(made).unwrap_or_default()))
     }
 
-    /// Replaces an object.
-    pub async fn replace(&self, change: &ChangeBody, object: &Value) -> Result<(), HandError> {
+    /// Replaces an object, if it is still the version that `object` names. Gives it as it is stored now.
+    pub async fn replace(&self, change: &ChangeBody, object: &Value) -> Result<Value, HandError> {
         let api = self.api(&change.object).await?;
         let object = dynamic(object)?;
         let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), dry_run: false };
         let name = &change.object.name;
-        self.act(change, async { api.replace(name, &parameters, &object).await.map(drop) }).await
+        let stored = self.act(change, api.replace(name, &parameters, &object)).await?;
+        Ok(bare(serde_json::to_value(stored).unwrap_or_default()))
     }
 
     /// Applies an object by the API server's own merge; what others own is taken over.
@@ -141,21 +142,26 @@ impl Hands {
         self.durable(change).await
     }
 
-    async fn act(
+    /// Records what nobody waits for.
+    pub(crate) fn tell(&self, change: &ChangeBody) {
+        self.after(change, change.state, change.message.clone());
+    }
+
+    async fn act<T>(
         &self,
         change: &ChangeBody,
-        request: impl Future<Output = Result<(), kube::Error>>,
-    ) -> Result<(), HandError> {
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, HandError> {
         let begun = ChangeBody { state: ChangeState::Begun, ..change.clone() };
         if let Err(error) = self.durable(&begun).await {
             self.after(change, ChangeState::Failed, Some(error.to_string()));
             return Err(error);
         }
         match in_time(request).await {
-            Ok(()) => {
+            Ok(outcome) => {
                 tracing::info!(action = ?change.action, object = %change.object, cause = ?change.cause);
                 self.after(change, ChangeState::Done, None);
-                Ok(())
+                Ok(outcome)
             }
             Err(error) => {
                 self.after(change, ChangeState::Failed, Some(error.to_string()));

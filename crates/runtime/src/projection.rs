@@ -8,6 +8,7 @@
 //! reads the ledger.
 
 mod apply;
+mod batch;
 mod follow;
 mod read;
 
@@ -27,7 +28,7 @@ pub use read::{
 const LATEST: i64 = 500;
 
 /// Grows when the tables change; an older file is dropped and rebuilt.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -43,6 +44,8 @@ CREATE TABLE policies (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NO
   controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE gaps (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE products (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
+  controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE settled (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
   controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE requests (blob TEXT PRIMARY KEY, time TEXT NOT NULL, erased INTEGER NOT NULL) STRICT;
 CREATE TABLE scans (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT NULL) STRICT;
@@ -123,13 +126,10 @@ impl Projection {
         let next = self.next_seq()?;
         let mut writer = lock(&self.writer);
         let transaction = writer.transaction()?;
-        for record in records.iter().filter(|record| record.seq >= next) {
-            apply::record(&transaction, record)?;
-        }
+        apply::records(&transaction, records.iter().filter(|record| record.seq >= next))?;
         if let Some(last) = records.last().filter(|last| last.seq >= next) {
             set_meta(&transaction, "next", &last.seq.saturating_add(1).to_string())?;
         }
-        apply::trim(&transaction, LATEST)?;
         transaction.commit()?;
         Ok(())
     }

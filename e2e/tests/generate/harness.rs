@@ -27,6 +27,13 @@ struct Running {
     task: JoinHandle<Result<(), UpError>>,
 }
 
+/// A test that fails ends: what follows the ledger would keep its runtime from ending.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 // === impl Stand ===
 
 impl Stand {
@@ -63,9 +70,9 @@ impl Stand {
 
     /// Stops Proofstream in order.
     pub(crate) async fn down(&mut self) -> Result<()> {
-        let running = self.running.take().context("it does not run")?;
+        let mut running = self.running.take().context("it does not run")?;
         running.stop.cancel();
-        Ok(running.task.await??)
+        Ok((&mut running.task).await??)
     }
 
     /// Waits until an object is there and is as it should be.

@@ -1,6 +1,7 @@
 //! Mutation by a set of policies: each rule works on the object as the rules before it left it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -9,7 +10,8 @@ use super::{PolicySet, Work};
 use crate::environment::{Environment, Lookup};
 use crate::evaluate::mutate;
 use crate::mutation::{Mutation, TargetMutation};
-use crate::request::Request;
+use crate::policy::Action;
+use crate::request::{Operation, Request};
 use crate::response::{Evaluation, RuleResponse};
 use crate::scope::Judgement;
 use crate::selection::Target;
@@ -22,6 +24,21 @@ struct Step {
     needs: Vec<Lookup>,
     /// How many rules were tried.
     tried: usize,
+}
+
+/// A rule that changes objects that exist, and what starts it.
+#[derive(Debug, Clone)]
+pub struct ExistingRule {
+    /// The policy, by its place in [`PolicySet::policies`].
+    pub policy_index: usize,
+    /// The rule.
+    pub rule: Arc<str>,
+    /// Whether it also looks at what is there when its policy is made or changed.
+    pub on_policy_update: bool,
+    /// Whether creations start it.
+    pub on_create: bool,
+    /// Whether updates start it.
+    pub on_update: bool,
 }
 
 impl PolicySet {
@@ -77,6 +94,25 @@ impl PolicySet {
             mutation.object = request.object;
         }
         Evaluation::Done(mutation)
+    }
+
+    /// The rules that change objects that exist.
+    pub fn existing_rules(&self) -> impl Iterator<Item = ExistingRule> {
+        let policies = self.policies().iter().enumerate();
+        let admission = policies.filter(|(_, policy)| policy.is_admission());
+        admission.flat_map(|(policy_index, policy)| {
+            policy.rules.iter().filter_map(move |rule| {
+                let Action::Mutate(mutate) = &rule.action else { return None };
+                let by_policy = policy.settings.mutate_existing_on_update;
+                (!mutate.targets.is_empty()).then(|| ExistingRule {
+                    policy_index,
+                    rule: Arc::clone(&rule.name),
+                    on_policy_update: mutate.on_policy_update.unwrap_or(by_policy),
+                    on_create: rule.selection.takes(Operation::Create),
+                    on_update: rule.selection.takes(Operation::Update),
+                })
+            })
+        })
     }
 
     /// Changes existing objects (the targets of mutate rules) on the occasion of a request. Which

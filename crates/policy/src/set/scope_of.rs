@@ -190,6 +190,16 @@ impl PolicySet {
         watched(admission, kinds, |rule| matches!(rule.action, Action::Generate(_)))
     }
 
+    /// The resources whose objects start rules that change objects that exist.
+    pub fn existing_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
+        let admission = self.policies().iter().filter(|policy| policy.is_admission());
+        watched(
+            admission,
+            kinds,
+            |rule| matches!(&rule.action, Action::Mutate(mutate) if !mutate.targets.is_empty()),
+        )
+    }
+
     /// Rules that no request can meet, given what the cluster serves.
     pub fn matches_nothing(&self, kinds: &KnownKinds) -> Vec<MatchesNothing> {
         let mut found = Vec::new();

@@ -89,6 +89,7 @@ impl Product {
             source: self.source.clone(),
             synchronize: self.synchronize,
             orphan: self.orphan,
+            content: None,
             message,
         }
     }
@@ -201,7 +202,7 @@ pub fn stands(action: ChangeAction, state: ChangeState) -> Option<bool> {
         | (ChangeAction::Update, _) => Some(true),
         (ChangeAction::Create, ChangeState::Failed)
         | (ChangeAction::Delete | ChangeAction::Release, ChangeState::Done) => Some(false),
-        (ChangeAction::Delete | ChangeAction::Release, _) => None,
+        (ChangeAction::Delete | ChangeAction::Release | ChangeAction::Settle, _) => None,
     }
 }
 

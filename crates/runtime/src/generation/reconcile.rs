@@ -93,7 +93,7 @@ impl Generator {
         if server_side_apply {
             self.hands.apply(&change, &sent).await
         } else {
-            self.hands.replace(&change, &sent).await
+            self.hands.replace(&change, &sent).await.map(drop)
         }
     }
 

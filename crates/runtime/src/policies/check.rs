@@ -37,14 +37,10 @@ pub fn advice(document: &Value) -> Vec<String> {
 /// What in a policy this version does not evaluate, a line a rule as it was written.
 pub(crate) fn not_evaluated(document: &Value) -> Vec<String> {
     let Ok(policy) = parse(document) else { return Vec::new() };
-    let existing = policy.mutates_existing().then(|| {
-        "changes of objects that exist (`mutate.targets`) are not made by this version".to_owned()
-    });
     policy
         .not_supported()
         .filter(|(rule, _)| !rule.starts_with("autogen-"))
         .map(|(rule, what)| format!("rule `{rule}`: `{what}` is not evaluated by this version"))
-        .chain(existing)
         .collect()
 }
 

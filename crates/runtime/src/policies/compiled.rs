@@ -27,6 +27,11 @@ pub struct PolicyInfo {
 // === impl PolicyInfo ===
 
 impl PolicyInfo {
+    /// SHA-256 (hex) of its text.
+    pub fn sha256(&self) -> &str {
+        self.text.sha256()
+    }
+
     /// When the API server stored the policy first; `None` for one that is in a file.
     pub fn created(&self) -> Option<jiff::Timestamp> {
         self.text.created()?.parse().ok()

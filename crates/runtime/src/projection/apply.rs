@@ -1,49 +1,54 @@
 //! How one record changes the derived state.
 
 use proofstream_model::{
-    Answer, Block, Body, ChangeBody, Decision, ErasureBody, FindingBody, FindingState, GapBody,
-    PolicyBody, PolicyState, Record, RequestsBody, ScanBody, SourceBody, SourceState,
+    Answer, Body, ChangeAction, ChangeBody, ChangeCause, ErasureBody, FindingBody, FindingState,
+    GapBody, PolicyBody, PolicyState, Record, RequestsBody, ScanBody, SourceBody, SourceState,
 };
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
 use super::ProjectionError;
+use super::batch::Batch;
 use crate::generation::stands;
+
+/// Applies records in order.
+pub(super) fn records<'r>(
+    store: &Connection,
+    records: impl Iterator<Item = &'r Record>,
+) -> Result<(), ProjectionError> {
+    let mut batch = Batch::default();
+    for one in records {
+        record(store, &mut batch, one)?;
+    }
+    batch.write(store)
+}
 
 /// Counts and lists are kept per record kind; kinds that nothing here shows only count as life of
 /// their source.
-pub(super) fn record(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
-    source_spoke(store, record)?;
+fn record<'r>(
+    store: &Connection,
+    batch: &mut Batch<'r>,
+    record: &'r Record,
+) -> Result<(), ProjectionError> {
+    batch.spoke(record);
     match record.kind.as_str() {
-        "decision" => decision(store, record),
-        "block" => block(store, record),
-        "finding" => finding(store, record),
-        "change" => change(store, record),
-        "policy" => policy(store, record),
-        "source" => source(store, record),
+        "decision" => decision(batch, record)?,
+        "block" => block(batch, record)?,
+        "finding" => finding(store, batch, record)?,
+        "change" => change(store, record)?,
+        "policy" => policy(store, record)?,
+        "source" => source(store, record)?,
         "gap" => {
             let _: GapBody = body(record)?;
-            latest(store, "gaps", record)
+            batch.latest("gaps", record);
         }
-        "requests" => requests(store, record),
-        "erasure" => erasure(store, record),
+        "requests" => requests(store, record)?,
+        "erasure" => erasure(store, record)?,
         "scan" => {
             let _: ScanBody = body(record)?;
-            latest(store, "scans", record)
+            batch.latest("scans", record);
         }
-        _ => Ok(()),
-    }
-}
-
-/// Keeps at most `most` rows of each list.
-pub(super) fn trim(store: &Connection, most: i64) -> Result<(), ProjectionError> {
-    for table in ["decisions", "blocks", "gaps", "scans"] {
-        store
-            .prepare_cached(&format!(
-                "DELETE FROM {table} WHERE seq < (SELECT MIN(seq) FROM \
-                 (SELECT seq FROM {table} ORDER BY seq DESC LIMIT ?1))"
-            ))?
-            .execute([most])?;
+        _ => {}
     }
     Ok(())
 }
@@ -51,6 +56,11 @@ pub(super) fn trim(store: &Connection, most: i64) -> Result<(), ProjectionError>
 fn body<'record, B: Body + Deserialize<'record>>(
     record: &'record Record,
 ) -> Result<B, ProjectionError> {
+    read(record)
+}
+
+/// Reads what is needed of a record's body.
+fn read<'record, B: Deserialize<'record>>(record: &'record Record) -> Result<B, ProjectionError> {
     B::deserialize(&record.body).map_err(|source| ProjectionError::Body {
         seq: record.seq,
         kind: record.kind.clone(),
@@ -58,24 +68,8 @@ fn body<'record, B: Body + Deserialize<'record>>(
     })
 }
 
-fn number(value: u64) -> Result<i64, ProjectionError> {
+pub(super) fn number(value: u64) -> Result<i64, ProjectionError> {
     i64::try_from(value).map_err(|_| ProjectionError::Range(value))
-}
-
-fn source_spoke(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
-    store
-        .prepare_cached(
-            "INSERT INTO sources (source, state, epoch, number, records, time) \
-             VALUES (?1, 'enrolled', ?2, ?3, 1, ?4) ON CONFLICT (source) DO UPDATE SET \
-             epoch = ?2, number = ?3, records = records + 1, time = ?4",
-        )?
-        .execute(params![
-            record.source,
-            number(record.source_epoch)?,
-            number(record.source_seq)?,
-            record.time.to_string()
-        ])?;
-    Ok(())
 }
 
 fn source(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
@@ -117,15 +111,6 @@ fn erasure(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
     Ok(())
 }
 
-fn latest(store: &Connection, table: &str, record: &Record) -> Result<(), ProjectionError> {
-    store
-        .prepare_cached(&format!(
-            "INSERT OR REPLACE INTO {table} (seq, time, body) VALUES (?1, ?2, ?3)"
-        ))?
-        .execute(params![number(record.seq)?, record.time.to_string(), record.body.to_string()])?;
-    Ok(())
-}
-
 /// Keeps a record as the last word on what it is about.
 fn keep(store: &Connection, table: &str, id: &str, record: &Record) -> Result<(), ProjectionError> {
     store
@@ -140,30 +125,27 @@ fn keep(store: &Connection, table: &str, id: &str, record: &Record) -> Result<()
     Ok(())
 }
 
-fn tally(
-    store: &Connection,
-    record: &Record,
-    policies: &[String],
-    what: &str,
-) -> Result<(), ProjectionError> {
-    let mut statement = store.prepare_cached(
-        "INSERT INTO tally (hour, scope, name, what, count, last) VALUES (?1, ?2, ?3, ?4, 1, ?5) \
-         ON CONFLICT (hour, scope, name, what) DO UPDATE SET count = count + 1, last = ?5",
-    )?;
-    let time = record.time.to_string();
-    let hour: String = time.chars().take(13).collect();
-    statement.execute(params![hour, "all", "", what, time])?;
-    for control in &record.controls {
-        statement.execute(params![hour, "control", control, what, time])?;
-    }
-    for policy in policies {
-        statement.execute(params![hour, "policy", policy, what, time])?;
-    }
-    Ok(())
+/// What is counted of a decision.
+#[derive(Deserialize)]
+struct Judged<'r> {
+    decision: Answer,
+    #[serde(default)]
+    would_block: bool,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(borrow, default)]
+    policies: Vec<&'r str>,
+    #[serde(borrow)]
+    rules: Vec<JudgedBy<'r>>,
 }
 
-fn decision(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
-    let decision: Decision = body(record)?;
+#[derive(Deserialize)]
+struct JudgedBy<'r> {
+    policy: &'r str,
+}
+
+fn decision<'r>(batch: &mut Batch<'r>, record: &'r Record) -> Result<(), ProjectionError> {
+    let decision: Judged<'r> = read(record)?;
     let what = match (decision.dry_run, decision.decision, decision.would_block) {
         (true, Answer::Deny, _) => "dry-run-denied",
         (true, Answer::Allow, _) => "dry-run-allowed",
@@ -171,23 +153,36 @@ fn decision(store: &Connection, record: &Record) -> Result<(), ProjectionError> 
         (false, Answer::Allow, true) => "would-block",
         (false, Answer::Allow, false) => "allowed",
     };
-    let mut policies: Vec<String> = decision.rules.iter().map(|rule| rule.policy.clone()).collect();
-    policies.sort();
+    let mut policies: Vec<&str> = decision.rules.iter().map(|rule| rule.policy).collect();
+    policies.sort_unstable();
     policies.dedup();
     if what != "allowed" && what != "dry-run-allowed" {
         policies.retain(|policy| decision.policies.contains(policy));
     }
-    tally(store, record, &policies, what)?;
-    latest(store, "decisions", record)
+    batch.tally(record, policies, what);
+    batch.latest("decisions", record);
+    Ok(())
 }
 
-fn block(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
-    let block: Block = body(record)?;
-    tally(store, record, &block.policies, "blocked")?;
-    latest(store, "blocks", record)
+/// What is counted of a block.
+#[derive(Deserialize)]
+struct BlockedBy<'r> {
+    #[serde(borrow)]
+    policies: Vec<&'r str>,
 }
 
-fn finding(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
+fn block<'r>(batch: &mut Batch<'r>, record: &'r Record) -> Result<(), ProjectionError> {
+    let block: BlockedBy<'r> = read(record)?;
+    batch.tally(record, block.policies, "blocked");
+    batch.latest("blocks", record);
+    Ok(())
+}
+
+fn finding<'r>(
+    store: &Connection,
+    batch: &mut Batch<'r>,
+    record: &'r Record,
+) -> Result<(), ProjectionError> {
     let found: FindingBody = body(record)?;
     let finding = &found.finding;
     let id = [&found.uid, &finding.check, &finding.rule].map(String::as_str).join("\u{1f}");
@@ -201,12 +196,17 @@ fn finding(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
         FindingState::Fixed => "fixed",
         FindingState::Gone => "gone",
     };
-    tally(store, record, std::slice::from_ref(&finding.check), what)
+    let check = record.body.get("check").and_then(serde_json::Value::as_str);
+    batch.tally(record, check, what);
+    Ok(())
 }
 
 /// What generate rules made and answer for.
 fn change(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
     let change: ChangeBody = body(record)?;
+    if change.cause == ChangeCause::Mutate {
+        return settled(store, record, &change);
+    }
     let (Some(trigger), Some(stands)) = (&change.trigger, stands(change.action, change.state))
     else {
         return Ok(());
@@ -228,6 +228,25 @@ fn change(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
         store.prepare_cached("DELETE FROM products WHERE id = ?1")?.execute([&id])?;
     }
     Ok(())
+}
+
+/// What mutate rules for objects that exist have settled.
+fn settled(
+    store: &Connection,
+    record: &Record,
+    change: &ChangeBody,
+) -> Result<(), ProjectionError> {
+    let Some(trigger) = &change.trigger else { return Ok(()) };
+    let words = [Some(&trigger.uid), change.policy.as_ref(), change.rule.as_ref()];
+    let id = words.map(|word| word.map_or("", String::as_str)).join("\u{1f}");
+    match change.action {
+        ChangeAction::Settle => keep(store, "settled", &id, record),
+        ChangeAction::Release => {
+            store.prepare_cached("DELETE FROM settled WHERE id = ?1")?.execute([&id])?;
+            Ok(())
+        }
+        ChangeAction::Create | ChangeAction::Update | ChangeAction::Delete => Ok(()),
+    }
 }
 
 fn policy(store: &Connection, record: &Record) -> Result<(), ProjectionError> {

@@ -12,6 +12,8 @@ use super::{Projection, ProjectionError};
 
 /// How long one look at the ledger waits for something new.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long records are gathered before they are applied: what many of them change is written once.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// Why the projection no longer follows. The ledger is unharmed; the page is old.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,7 @@ pub fn follow(
             Ok(Some(observed)) => {
                 projection.apply(&records(&observed)?)?;
                 applied.send_replace(observer.position());
+                std::thread::sleep(GATHER);
             }
             Ok(None) => {}
             Err(ObserveError::Ended) => return Ok(()),

@@ -238,6 +238,11 @@ impl Projection {
         Ok(rows)
     }
 
+    /// What mutate rules for objects that exist have settled.
+    pub fn settled(&self) -> Result<Vec<ChangeBody>, ProjectionError> {
+        newest(&self.reader(), "settled", u32::MAX, |_, _, change| change)
+    }
+
     /// Policies as they were last recorded.
     pub fn policies(&self) -> Result<Vec<PolicyBody>, ProjectionError> {
         let rows = policies(&self.reader(), "")?;

@@ -17,16 +17,16 @@ const MAX_ATTEMPTS: u32 = 12;
 
 /// A trigger that waits.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
-    pub(super) trigger: Trigger,
+pub(crate) struct Waiting {
+    pub(crate) trigger: Trigger,
     /// Whether something was done to it since it was last looked at.
-    pub(super) fresh: bool,
-    pub(super) attempts: u32,
+    pub(crate) fresh: bool,
+    pub(crate) attempts: u32,
 }
 
 /// All that wait.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     by_time: BTreeMap<(Instant, u64), Waiting>,
     by_uid: HashMap<String, (Instant, u64)>,
     counter: u64,
@@ -36,12 +36,12 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Has a trigger looked at.
-    pub(super) fn push(&mut self, trigger: Trigger, due: Instant) {
+    pub(crate) fn push(&mut self, trigger: Trigger, due: Instant) {
         self.insert(Waiting { trigger, fresh: false, attempts: 0 }, due);
     }
 
     /// Has a trigger looked at again after a failure, later each time.
-    pub(super) fn again(&mut self, mut waiting: Waiting, now: Instant) {
+    pub(crate) fn again(&mut self, mut waiting: Waiting, now: Instant) {
         let factor = 2_u32.saturating_pow(waiting.attempts);
         waiting.attempts += 1;
         if waiting.attempts > MAX_ATTEMPTS {
@@ -54,17 +54,17 @@ impl Queue {
     }
 
     /// Forgets a trigger.
-    pub(super) fn remove(&mut self, uid: &str) -> Option<Waiting> {
+    pub(crate) fn remove(&mut self, uid: &str) -> Option<Waiting> {
         self.by_time.remove(&self.by_uid.remove(uid)?)
     }
 
     /// When the next one is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// The next one that is due.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Waiting> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Waiting> {
         if self.next()? > now {
             return None;
         }
