@@ -196,7 +196,7 @@ impl Mutator {
         let Identity { uid, subject, .. } = Identity::of(&object);
         let trigger = Trigger { subject, uid };
         let content = digest(&object);
-        let mut due: BTreeMap<RuleName, (Operation, String)> = BTreeMap::new();
+        let mut due: BTreeMap<RuleName, Operation> = BTreeMap::new();
         for (rule, plan) in &pass.plan.rules {
             let content = plan.content(&content);
             let before = self.settled.get(rule, &trigger.uid);
@@ -206,7 +206,7 @@ impl Mutator {
             match plan.starts(&object, before, fresh) {
                 Started::Not => {}
                 Started::By(operation) => {
-                    due.insert(rule.clone(), (operation, content));
+                    due.insert(rule.clone(), operation);
                 }
             }
         }
@@ -222,11 +222,18 @@ impl Mutator {
             }
         };
         let mut failed: BTreeSet<RuleName> = BTreeSet::new();
+        // What the trigger says once a rule has changed it itself.
+        let mut left = None;
         for one in made {
             let outcome = match (one.status, one.target, one.object) {
                 (Status::Error, ..) => self.fault(&one.rule, &trigger, &one.message, attempts),
                 (_, Some(target), Some(object)) => {
-                    self.write(pass, &one.rule, &trigger, &target, object).await
+                    let written = self.write(pass, &one.rule, &trigger, &target, object).await;
+                    written.map(|(uid, content)| {
+                        if uid == trigger.uid {
+                            left = Some(content);
+                        }
+                    })
                 }
                 _ => Ok(()),
             };
@@ -236,8 +243,11 @@ impl Mutator {
                 failed.insert(one.rule);
             }
         }
-        for (rule, (_, content)) in due.into_iter().filter(|(rule, _)| !failed.contains(rule)) {
-            self.settle(rule, &trigger, content).await;
+        let content = left.as_ref().unwrap_or(&content);
+        for rule in due.into_keys().filter(|rule| !failed.contains(rule)) {
+            if let Some(plan) = pass.plan.rules.get(&rule) {
+                self.settle(rule, &trigger, plan.content(content)).await;
+            }
         }
         if !failed.is_empty() {
             self.waiting.again(Waiting { trigger, fresh, attempts }, Instant::now());
@@ -263,7 +273,7 @@ impl Mutator {
         Err(message.to_owned())
     }
 
-    /// Writes one target, if it is still as the rule saw it.
+    /// Writes one target, if it is still as the rule saw it. Gives its UID and what it says now.
     async fn write(
         &mut self,
         pass: &Pass,
@@ -271,7 +281,7 @@ impl Mutator {
         trigger: &Trigger,
         target: &Value,
         object: Value,
-    ) -> Result<(), String> {
+    ) -> Result<(String, String), String> {
         let Identity { uid, subject, .. } = Identity::of(target);
         let change = change(rule, trigger, subject.clone());
         let stored = self.hands.replace(&change, &object).await;
@@ -279,14 +289,14 @@ impl Mutator {
         // INVARIANT: what we wrote ourselves starts no rule, or two rules could go on for ever.
         let content = digest(&stored);
         let own = Trigger { subject, uid };
-        for (name, plan) in &pass.plan.rules {
-            if self.settled.get(name, &own.uid).is_some() {
+        let group = own.subject.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let starts = |kind: &ApiResource| kind.kind == own.subject.kind && kind.group == group;
+        if own.uid != trigger.uid && pass.plan.kinds.iter().any(starts) {
+            for (name, plan) in &pass.plan.rules {
                 self.settle(name.clone(), &own, plan.content(&content)).await;
-            } else {
-                self.settled.put(name.clone(), &own, plan.content(&content));
             }
         }
-        Ok(())
+        Ok((own.uid, content))
     }
 
     /// What is not recorded now is done again, and then comes to nothing.

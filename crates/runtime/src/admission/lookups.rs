@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::{Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DynamicObject, GroupVersionKind, TypeMeta};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, TypeMeta};
 use kube::client::Body;
 use kube::discovery::Scope;
 use kube::{Api, Client, Resource as _};
@@ -21,6 +21,11 @@ use crate::metrics::Metrics;
 
 /// The longest answer to a lookup.
 const ANSWER_BYTES: usize = 2 << 20;
+
+/// Objects that one page of a list has.
+const PAGE: u32 = 500;
+/// Most objects that one lookup gives.
+const MAX_OBJECTS: usize = 10_000;
 
 /// A future of a resolver.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -92,6 +97,84 @@ impl ApiServer {
         Ok(items)
     }
 
+    /// The named object in a list, if it is there and among those that `lookup` asks for.
+    async fn selected_one(
+        &self,
+        lookup: &Lookup,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Answer {
+        let (resource, scope) = self.resource(api_version, kind).await?;
+        let namespaced = scope == Scope::Namespaced;
+        if namespaced && namespace.is_none() {
+            return self.selected(lookup, api_version, kind, None).await;
+        }
+        let api: Api<DynamicObject> = match namespace.filter(|_| namespaced) {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let found = api.get_opt(name).await.map_err(|error| format!("{kind} `{name}`: {error}"))?;
+        let found = found.map(serde_json::to_value).transpose();
+        let found = found.map_err(|error| error.to_string())?;
+        Ok(found.into_iter().filter(|object| lookup.selects(object)).collect())
+    }
+
+    /// The objects that `lookup` asks for, page by page.
+    async fn selected(
+        &self,
+        lookup: &Lookup,
+        api_version: &str,
+        kind: &str,
+        namespace: Option<&str>,
+    ) -> Answer {
+        let (resource, scope) = self.resource(api_version, kind).await?;
+        let api: Api<DynamicObject> = match namespace.filter(|_| scope == Scope::Namespaced) {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let mut parameters = ListParams::default().limit(PAGE);
+        let mut found = Vec::new();
+        loop {
+            let page = api.list(&parameters).await.map_err(|error| format!("{kind}: {error}"))?;
+            for object in page.items {
+                let mut object = serde_json::to_value(object).map_err(|error| error.to_string())?;
+                // Items of a list do not say what they are.
+                if let Some(members) = object.as_object_mut() {
+                    members.insert("apiVersion".to_owned(), Value::from(api_version));
+                    members.insert("kind".to_owned(), Value::from(kind));
+                }
+                if lookup.selects(&object) {
+                    found.push(object);
+                }
+            }
+            if found.len() > MAX_OBJECTS {
+                return Err(format!("{}: more than {MAX_OBJECTS}", lookup.describe()));
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok(Value::Array(found)),
+            }
+        }
+    }
+
+    async fn resource(
+        &self,
+        api_version: &str,
+        kind: &str,
+    ) -> Result<(ApiResource, Scope), String> {
+        let gvk = GroupVersionKind::try_from(TypeMeta {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        })
+        .map_err(|error| format!("`{api_version}` `{kind}`: {error}"))?;
+        let (resource, served) = kube::discovery::pinned_kind(&self.client, &gvk)
+            .await
+            .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
+        Ok((resource, served.scope))
+    }
+
     /// Where the API server has the objects of a kind, or the named one.
     async fn path(
         &self,
@@ -106,15 +189,8 @@ impl ApiServer {
         if let Some(text) = [namespace, name].into_iter().flatten().find(leads_astray) {
             return Err(format!("`{text}` is no name of an object"));
         }
-        let gvk = GroupVersionKind::try_from(TypeMeta {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-        })
-        .map_err(|error| format!("`{api_version}` `{kind}`: {error}"))?;
-        let (resource, served) = kube::discovery::pinned_kind(&self.client, &gvk)
-            .await
-            .map_err(|error| format!("`{api_version}` `{kind}` is not served: {error}"))?;
-        let namespace = namespace.filter(|_| served.scope == Scope::Namespaced);
+        let (resource, scope) = self.resource(api_version, kind).await?;
+        let namespace = namespace.filter(|_| scope == Scope::Namespaced);
         let path = DynamicObject::url_path(&resource, namespace);
         Ok(name.map_or(path.clone(), |name| format!("{path}/{name}")))
     }
@@ -140,6 +216,10 @@ impl ApiServer {
             None => Err(format!("GlobalContextEntry `{name}`: global entries are not kept here")),
         }
     }
+}
+
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?'])
 }
 
 /// Decodes an answer of bounded length.
@@ -192,17 +272,17 @@ impl ApiServer {
             Lookup::Object { api_version, kind, namespace, name } => {
                 self.object(api_version, kind, namespace.as_deref(), name).await
             }
-            Lookup::Objects { api_version, kind, namespace, name, selector: None }
-                if name.is_empty()
-                    && [api_version, kind, namespace]
-                        .iter()
-                        .all(|text| !text.contains(['*', '?'])) =>
-            {
-                let namespace = Some(namespace.as_str()).filter(|name| !name.is_empty());
-                self.objects(api_version, kind, namespace).await
-            }
-            Lookup::Objects { .. } => {
-                Err(format!("{}: not looked up by this version", lookup.describe()))
+            Lookup::Objects { api_version, kind, namespace, name, .. } => {
+                if is_glob(api_version) || is_glob(kind) || kind.contains('/') {
+                    let what = lookup.describe();
+                    return Err(format!("{what}: globs of kinds are not looked up, nor parts"));
+                }
+                let named = |text: &str| !text.is_empty() && !is_glob(text);
+                let place = Some(namespace.as_str()).filter(|text| named(text));
+                if named(name) && (place.is_some() || namespace.is_empty()) {
+                    return self.selected_one(lookup, api_version, kind, place, name).await;
+                }
+                self.selected(lookup, api_version, kind, place).await
             }
             Lookup::Image { reference } => {
                 Err(format!("registries are not asked by this version: `{reference}`"))

@@ -137,14 +137,14 @@ impl Rules {
     /// What the rules that are due say of their targets, or why that cannot be said.
     pub(super) async fn judge(
         &self,
-        due: &BTreeMap<RuleName, (Operation, String)>,
+        due: &BTreeMap<RuleName, Operation>,
         object: &Value,
     ) -> Result<Vec<Said>, String> {
         let policies = self.policies.current();
         let set = &policies.all.set;
         let mut made = Vec::new();
         for operation in [Operation::Create, Operation::Update] {
-            if !due.values().any(|(asked, _)| *asked == operation) {
+            if !due.values().any(|asked| *asked == operation) {
                 continue;
             }
             let mut request = Request::create(object.clone());
@@ -163,7 +163,7 @@ impl Rules {
                 let response = mutation.response;
                 let info = policies.all.info(response.policy_index)?;
                 let rule = RuleName { policy: info.name.clone(), rule: response.rule.to_string() };
-                (due.get(&rule)?.0 == operation).then_some(Said {
+                (*due.get(&rule)? == operation).then_some(Said {
                     rule,
                     status: response.status,
                     message: response.message,
