@@ -139,7 +139,7 @@ impl<'d> Checker<'d> {
             other => other,
         };
         let held = match inner {
-            Type::Dyn | Type::Message(_) => Some(Type::Dyn),
+            Type::Dyn => Some(Type::Dyn),
             Type::List(of)
                 if matches!(key_type, Type::Int | Type::Uint | Type::Dyn | Type::Double) =>
             {
@@ -305,7 +305,7 @@ impl<'d> Checker<'d> {
 /// The type of a field of a value; `None` where it can have none.
 fn field_type(operand: &Type) -> Option<Type> {
     match operand {
-        Type::Dyn => Some(Type::Dyn),
+        Type::Dyn | Type::Message(_) => Some(Type::Dyn),
         Type::Map(key, value) if matches!(**key, Type::String | Type::Dyn) => {
             Some((**value).clone())
         }

@@ -25,6 +25,32 @@ impl<'v> Fields<'v> {
         Ok(fields)
     }
 
+    /// An object whose other fields are passed over, unless one resembles a known one: what upstream adds
+    /// in a later version has no effect here, and what is misspelt is an error.
+    ///
+    /// INVARIANT: only settings are read so. A field that is passed over where a rule says what it is about
+    /// or what it demands, or in an exception, could let through what its author means to refuse.
+    pub(crate) fn tolerant(
+        value: &'v Value,
+        path: &str,
+        known: &[&str],
+    ) -> Result<Self, ParseError> {
+        let fields = Self::open(value, path)?;
+        for name in fields.unknown(known) {
+            let hint = spelling::hint(name, known.iter().copied());
+            if !hint.is_empty() {
+                return Err(fields.error(name, format!("unknown field `{name}`{hint}")));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Names of the fields that are not known ones.
+    pub(crate) fn unknown<'f>(&'f self, known: &'f [&str]) -> impl Iterator<Item = &'v str> + 'f {
+        let names = self.members.keys().map(String::as_str);
+        names.filter(|name| !known.contains(name))
+    }
+
     /// An object with any fields.
     pub(crate) fn open(value: &'v Value, path: &str) -> Result<Self, ParseError> {
         match value {

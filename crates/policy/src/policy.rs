@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::condition::Conditions;
 use crate::context::ContextEntry;
 use crate::error::ParseError;
+use crate::fields::Fields;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
@@ -55,6 +56,29 @@ pub fn derived_rules(document: &Value) -> Vec<Value> {
     let controllers = autogen::controllers(spec, annotation.as_ref());
     let rules = spec.get("rules").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     rules.iter().flat_map(|rule| autogen::derive(rule, &controllers)).collect()
+}
+
+/// Paths of the settings in a policy's document that are not known here and have no effect: what a later
+/// version of upstream has added.
+pub fn unknown_settings(document: &Value) -> Vec<String> {
+    let known: &[&str] = if validating::is_policy(document) {
+        &validating::SPEC_FIELDS
+    } else if mutating::is_policy(document) {
+        &mutating::SPEC_FIELDS
+    } else {
+        &parse::SPEC_FIELDS
+    };
+    let spec = document.get("spec").unwrap_or(&Value::Null);
+    let rules = spec.get("rules").and_then(Value::as_array).into_iter().flatten().enumerate();
+    let rules = rules.map(|(place, rule)| (format!("spec.rules[{place}]"), rule));
+    let mut found = Vec::new();
+    for (path, value) in [("spec".to_owned(), spec)].into_iter().chain(rules) {
+        let known = if path == "spec" { known } else { &parse::RULE_FIELDS };
+        if let Ok(fields) = Fields::open(value, &path) {
+            found.extend(fields.unknown(known).map(|name| fields.path(name)));
+        }
+    }
+    found
 }
 
 /// Whether a document is of a kind that [`parse`] reads.

@@ -84,6 +84,8 @@ pub struct Report {
     pub summary: Summary,
     /// Test files, or files they name, that cannot be read.
     pub failures: Vec<Failure>,
+    /// What the authors of the policies should know.
+    pub warnings: Vec<String>,
 }
 
 /// Runs the tests below some paths; `done` is called after each file.
@@ -142,6 +144,7 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
         report.failures.push(Failure { message, ..failure });
     };
     let bench = Bench::prepare(folder, test, now, &mut tell).map_err(&mut tell).ok();
+    report.warnings.extend(bench.iter().flat_map(|bench| bench.loaded.warnings.iter().cloned()));
     for expected in &test.results {
         let left = Left {
             patched: Patched::load(&resolve(folder, &expected.patched())),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use proofstream_manifest::{Document, documents, locate};
-use proofstream_policy::{ParseError, Policy, PolicyException, is_policy, parse};
+use proofstream_policy::{ParseError, Policy, PolicyException, is_policy, parse, unknown_settings};
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -24,6 +24,8 @@ pub struct Loaded {
     pub failures: Vec<Failure>,
     /// Names of the policies among `failures`, where a document has one.
     pub broken: Vec<(String, String)>,
+    /// What the authors of policies that can be used should know.
+    pub warnings: Vec<String>,
     /// Documents that are no policies.
     pub others: usize,
 }
@@ -105,7 +107,15 @@ fn take(document: &Document, source: &[u8], loaded: &mut Loaded) {
         return;
     }
     match parse(&document.value) {
-        Ok(policy) => loaded.policies.push(policy),
+        Ok(policy) => {
+            for path in unknown_settings(&document.value) {
+                let place = place(document, source, &path);
+                loaded
+                    .warnings
+                    .push(format!("{place}: {path} is not known here and has no effect"));
+            }
+            loaded.policies.push(policy);
+        }
         Err(error) => {
             let name = text(&document.value, "/metadata/name").to_owned();
             let failure = broken(document, source, &error);
@@ -128,10 +138,16 @@ fn foreign(document: &Document) -> Option<Unsupported> {
 }
 
 fn broken(document: &Document, source: &[u8], error: &ParseError) -> Failure {
-    let place = locate(source, document, &error.path);
-    let (line, column) = place.map_or((document.line, 1), |place| (place.line, place.column));
+    let place = place(document, source, &error.path);
     let path = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
-    Failure::input(format!("{}:{line}:{column}: {path}{}", document.file, error.message))
+    Failure::input(format!("{place}: {path}{}", error.message))
+}
+
+/// `FILE:LINE:COLUMN` of a field.
+fn place(document: &Document, source: &[u8], path: &str) -> String {
+    let place = locate(source, document, path);
+    let (line, column) = place.map_or((document.line, 1), |place| (place.line, place.column));
+    format!("{}:{line}:{column}", document.file)
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

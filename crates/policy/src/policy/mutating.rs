@@ -13,7 +13,7 @@ use crate::response::{FailurePolicy, RuleKind, Status};
 const CLUSTER_WIDE: &str = "MutatingPolicy";
 const NAMESPACED: &str = "NamespacedMutatingPolicy";
 
-const SPEC_FIELDS: [&str; 12] = [
+pub(super) const SPEC_FIELDS: [&str; 12] = [
     "matchConstraints",
     "targetMatchConstraints",
     "mutations",
@@ -34,7 +34,7 @@ pub(super) fn is_policy(document: &Value) -> bool {
 
 pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let head = Head::read(document, NAMESPACED)?;
-    let spec = Fields::new(head.spec, "spec", &SPEC_FIELDS)?;
+    let spec = Fields::tolerant(head.spec, "spec", &SPEC_FIELDS)?;
     if let Some(word) = spec.text("reinvocationPolicy")?
         && !matches!(word, "Never" | "IfNeeded" | "")
     {

@@ -27,7 +27,7 @@ const ROLES: [&str; 2] = ["request.roles", "request.clusterRoles"];
 /// Most rules of one policy.
 const MAX_RULES: usize = 500;
 
-const SPEC_FIELDS: [&str; 19] = [
+pub(super) const SPEC_FIELDS: [&str; 19] = [
     "rules",
     "applyRules",
     "failurePolicy",
@@ -49,7 +49,7 @@ const SPEC_FIELDS: [&str; 19] = [
     "skipBackgroundRequests",
 ];
 
-const RULE_FIELDS: [&str; 14] = [
+pub(super) const RULE_FIELDS: [&str; 14] = [
     "name",
     "context",
     "reportProperties",
@@ -113,7 +113,7 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     let spec = top.get("spec").ok_or_else(|| top.error("spec", "is required"))?;
-    let spec_fields = Fields::new(spec, "spec", &SPEC_FIELDS)?;
+    let spec_fields = Fields::tolerant(spec, "spec", &SPEC_FIELDS)?;
     let settings = settings(&spec_fields)?;
     let rules = rules(&spec_fields, spec, &annotations)?;
     if let Some(namespace) = &namespace {
@@ -275,7 +275,7 @@ fn rules(
 }
 
 fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
-    let fields = Fields::new(value, path, &RULE_FIELDS)?;
+    let fields = Fields::tolerant(value, path, &RULE_FIELDS)?;
     let name: Arc<str> = fields.required_text("name")?.into();
     let matched = fields.get("match").ok_or_else(|| fields.error("match", "is required"))?;
     let selection = Selection::parse(matched, &fields.path("match"))?

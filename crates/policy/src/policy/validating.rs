@@ -14,7 +14,7 @@ use crate::response::{FailurePolicy, RuleKind, Status};
 const CLUSTER_WIDE: &str = "ValidatingPolicy";
 const NAMESPACED: &str = "NamespacedValidatingPolicy";
 
-const SPEC_FIELDS: [&str; 12] = [
+pub(super) const SPEC_FIELDS: [&str; 12] = [
     "matchConstraints",
     "validations",
     "failurePolicy",
@@ -35,7 +35,7 @@ pub(super) fn is_policy(document: &Value) -> bool {
 
 pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let head = Head::read(document, NAMESPACED)?;
-    let fields = Fields::new(head.spec, "spec", &SPEC_FIELDS)?;
+    let fields = Fields::tolerant(head.spec, "spec", &SPEC_FIELDS)?;
     let settings = cel_kinds::settings(&fields)?;
     let rules = rules(head.spec, &fields, head.name, &settings, head.namespace.as_deref())?;
     let kind = if head.namespace.is_some() { NAMESPACED } else { CLUSTER_WIDE };

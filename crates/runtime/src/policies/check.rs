@@ -2,6 +2,7 @@
 
 use proofstream_policy::{
     CleanupPolicy, GlobalEntry, ParseError, PolicyException, deprecations, is_policy, parse,
+    unknown_settings,
 };
 use serde_json::Value;
 
@@ -34,13 +35,18 @@ pub fn advice(document: &Value) -> Vec<String> {
     not_evaluated(document).into_iter().chain(old).collect()
 }
 
-/// What in a policy this version does not evaluate, a line a rule as it was written.
+/// What in a policy this version does not evaluate: settings that it does not know, and a line a rule as
+/// it was written.
 pub(crate) fn not_evaluated(document: &Value) -> Vec<String> {
     let Ok(policy) = parse(document) else { return Vec::new() };
+    let unknown = unknown_settings(document)
+        .into_iter()
+        .map(|path| format!("`{path}` is not known to this version and has no effect"));
     policy
         .not_supported()
         .filter(|(rule, _)| !rule.starts_with("autogen-"))
         .map(|(rule, what)| format!("rule `{rule}`: `{what}` is not evaluated by this version"))
+        .chain(unknown)
         .collect()
 }
 
@@ -69,6 +75,19 @@ mod tests {
                 "`spec.failurePolicy` is deprecated: write `spec.webhookConfiguration.failurePolicy`",
             ]
         );
+        let mut newer = policy(json!({"name": "r", "match": pods, "validate": {"deny": {}},
+            "auditTrail": true}));
+        newer["spec"].as_object_mut().unwrap().remove("failurePolicy");
+        newer["spec"]["shardKey"] = json!("a");
+        assert_eq!(
+            super::advice(&newer),
+            [
+                "`spec.shardKey` is not known to this version and has no effect",
+                "`spec.rules[0].auditTrail` is not known to this version and has no effect",
+            ]
+        );
+        newer["spec"]["backgrund"] = json!(true);
+        assert!(read(&newer).unwrap_err().to_string().contains("did you mean `background`?"));
         let exception = json!({"apiVersion": "kyverno.io/v2", "kind": "PolicyException",
             "metadata": {"name": "e"}, "spec": {}});
         assert_eq!(read(&exception).unwrap_err().to_string(), "`spec.match`: is required");

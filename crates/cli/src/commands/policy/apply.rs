@@ -151,6 +151,9 @@ fn load_policies(
         console.failure(failure);
         code = code.and(failure.code);
     }
+    for warning in &loaded.warnings {
+        console.warn(warning);
+    }
     for each in &loaded.unsupported {
         let (place, kind, name) = (&each.place, &each.kind, &each.name);
         console.warn(&format!("{place}: {kind} `{name}` is of a kind that is not judged yet"));

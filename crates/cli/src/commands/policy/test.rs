@@ -51,6 +51,9 @@ pub(super) fn run(command: &Test, console: &mut Console) -> Result<ExitCode, Fai
     }
     console.flush()?;
     let mut code = ExitCode::Done;
+    for warning in &report.warnings {
+        console.warn(warning);
+    }
     for failure in &report.failures {
         console.failure(failure);
         code = code.and(failure.code);
