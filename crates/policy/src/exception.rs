@@ -51,7 +51,7 @@ impl PolicyException {
     /// # Errors
     /// An unknown field, something missing, an unreadable expression: with its path.
     pub fn parse(document: &Value) -> Result<Self, ParseError> {
-        let top = Fields::new(document, "", &["apiVersion", "kind", "metadata", "spec"])?;
+        let top = Fields::new(document, "", &["apiVersion", "kind", "metadata", "spec", "status"])?;
         let version = top.required_text("apiVersion")?;
         if !Self::is_exception(document) {
             let message = format!("`{version}` is not a PolicyException that can be read");
@@ -208,6 +208,21 @@ impl PolicyException {
     /// Conditions in CEL.
     pub(crate) fn cel_conditions(&self) -> &[Precondition] {
         &self.cel_conditions
+    }
+
+    /// Whether it is an exception to policies that are CEL throughout.
+    pub fn is_of_cel(&self) -> bool {
+        self.exempted.iter().any(|exempted| matches!(exempted, Exempted::Whole { .. }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Whether what it covers counts as a pass.

@@ -110,6 +110,22 @@ impl PolicySet {
         self.exceptions.iter().filter(move |exception| exception.is_expired(now))
     }
 
+    /// When the next exception runs out.
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        self.exceptions.iter().filter_map(PolicyException::expires).filter(|at| *at > now).min()
+    }
+
+    /// The policies of which an exception speaks, by their places in [`PolicySet::policies`].
+    pub fn excepted_by<'s>(
+        &'s self,
+        exception: &'s PolicyException,
+    ) -> impl Iterator<Item = usize> + 's {
+        let speaks =
+            |policy: &Policy| policy.rules.iter().any(|rule| exception.names(policy, &rule.name));
+        let policies = self.policies.iter().enumerate();
+        policies.filter(move |(_, policy)| speaks(policy)).map(|(place, _)| place)
+    }
+
     /// Judges a request by the rules that judge (validate, verifyImages). Nothing is fetched: what is
     /// missing comes back as [`Evaluation::Needs`], and
     /// the caller asks again with the answers in the environment.

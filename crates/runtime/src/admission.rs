@@ -313,7 +313,7 @@ impl Admission {
                 let reference = self.recorder.reference(&ticket);
                 reply.audit_annotations.insert(DECISION_ANNOTATION, reference.to_string());
                 recorded = Some(reference.clone());
-                self.recent.insert(reference, Known { decision: Arc::new(body), controls });
+                self.recent.insert(reference, Known::of(body, controls));
                 self.wait_until_durable(ticket).await;
             }
             Err(error) => {

@@ -19,6 +19,7 @@ use proofstream_model::{Entry, FindingBody, ScanBody, Timestamp};
 use proofstream_observe::cluster::{Interrupted, Seen, watch};
 use serde_json::Value;
 use tokio::sync::watch::Receiver;
+use tokio::time::Instant;
 
 pub use book::{Book, Identity, Judged, RuleName};
 pub use judging::PolicyJudge;
@@ -42,6 +43,8 @@ pub trait Judge: Send + Sync + 'static {
     fn judge(&self, object: Value) -> BoxFuture<'_, Vec<Judged>>;
     /// Changes when the policies do.
     fn changes(&self) -> Receiver<u64>;
+    /// What is to be said of the policies' exceptions themselves, and when that is next to be asked.
+    fn exceptions(&self) -> (Vec<(Identity, Judged)>, Option<Duration>);
 }
 
 /// Takes records in; says no when it cannot now.
@@ -124,8 +127,11 @@ impl Background {
             // With nothing to watch, the pass over nothing is complete at once.
             self.complete(&mut pass).await;
             let mut sweep = std::pin::pin!(tokio::time::sleep(SWEEP));
+            let expiry = self.exceptions().await;
             cause = loop {
                 tokio::select! {
+                    // What it covered is judged anew.
+                    () = tokio::time::sleep_until(expiry) => break "exception-expired",
                     changed = changes.changed() => match changed {
                         Ok(()) => break "policies-changed",
                         Err(_) => return,
@@ -158,6 +164,14 @@ impl Background {
             verdicts: BTreeMap::new(),
             not_evaluated,
         }
+    }
+
+    /// Has exceptions that have run out found, and says when to look again.
+    async fn exceptions(&mut self) -> Instant {
+        let (expired, next) = self.judge.exceptions();
+        let changes = self.book.exceptions(&expired, self.notebook.now());
+        self.write(changes).await;
+        Instant::now() + next.unwrap_or(SWEEP).min(SWEEP)
     }
 
     fn watches(&self, kinds: &[ApiResource]) -> Watches {

@@ -55,8 +55,9 @@ pub use web::Page;
 
 /// Connections to the webhook at a time.
 const CONNECTIONS: usize = 1_024;
-/// Decisions in memory, for the audit events that refer to them: minutes of a busy API server.
-const RECENT_DECISIONS: usize = 20_000;
+/// Decisions in memory, for the audit events that refer to them: some ten seconds of a busy API server,
+/// and minutes of others.
+const RECENT_DECISIONS: usize = 10_000;
 /// How long requests under way may take to finish when stopping.
 const DRAIN: Duration = Duration::from_secs(30);
 

@@ -46,6 +46,11 @@ pub struct Identity {
 
 type Key = (String, RuleName);
 
+/// What finds exceptions that have run out.
+pub fn expired_exception() -> RuleName {
+    RuleName { policy: "policy-exceptions".to_owned(), rule: "expired".to_owned() }
+}
+
 /// The open findings, by the object's UID and the rule.
 #[derive(Debug, Default)]
 pub struct Book {
@@ -149,6 +154,25 @@ impl Book {
             let subject = &body.finding.subject;
             subject.api_version == api_version && subject.kind == kind && !listed.contains(uid)
         })
+    }
+
+    /// Exceptions that have run out: all of them. One that is no longer among them is fixed.
+    pub fn exceptions(
+        &mut self,
+        expired: &[(Identity, Judged)],
+        now: Timestamp,
+    ) -> Vec<FindingBody> {
+        let mut changes = Vec::new();
+        for (identity, judged) in expired {
+            changes.extend(self.judged(identity, std::slice::from_ref(judged), now));
+        }
+        let rule = expired_exception();
+        let still = |uid: &str| expired.iter().any(|(identity, _)| identity.uid == uid);
+        let over = self.close(|(uid, of), _| *of == rule && !still(uid));
+        changes.extend(
+            over.into_iter().map(|body| FindingBody { state: FindingState::Fixed, ..body }),
+        );
+        changes
     }
 
     /// The policies changed: findings of rules that are no longer in force are gone.

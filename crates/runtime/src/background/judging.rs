@@ -8,11 +8,13 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
 use kube::api::ApiResource;
-use proofstream_policy::{Environment, Request, RuleResponse, ScopeRule, Trigger};
+use proofstream_model::{Subject, Verdict};
+use proofstream_policy::{Environment, PolicyException, Request, RuleResponse, ScopeRule, Trigger};
 use serde_json::Value;
 use tokio::sync::watch::Receiver;
 
-use super::{Judge, Judged, Notebook, RuleName};
+use super::book::expired_exception;
+use super::{Identity, Judge, Judged, Notebook, RuleName};
 use crate::admission::{LookupResolver, Namespaces, judge_with, verdict};
 use crate::policies::{Compiled, PolicyStore};
 use crate::recorder::Recorder;
@@ -80,7 +82,16 @@ impl Judge for PolicyJudge {
                     .rule_names()
                     .map(|rule| RuleName { policy: info.name.clone(), rule: rule.to_owned() })
             });
-        rules.collect()
+        rules.chain([expired_exception()]).collect()
+    }
+
+    fn exceptions(&self) -> (Vec<(Identity, Judged)>, Option<Duration>) {
+        let policies = self.policies.current();
+        let now = jiff::Timestamp::now();
+        let set = &policies.all.set;
+        let expired = set.expired_exceptions(now).map(|one| expired(&policies.all, one)).collect();
+        let next = set.next_expiry(now).and_then(|at| Duration::try_from(at - now).ok());
+        (expired, next)
     }
 
     fn judge(&self, object: Value) -> BoxFuture<'_, Vec<Judged>> {
@@ -102,6 +113,46 @@ impl Notebook for Recorder {
     fn now(&self) -> proofstream_model::Timestamp {
         Self::now(self)
     }
+}
+
+/// What is said of an exception that has run out: it stands for what the policies stand for that it was
+/// an exception to.
+fn expired(compiled: &Compiled, exception: &PolicyException) -> (Identity, Judged) {
+    let api_version =
+        if exception.is_of_cel() { "policies.kyverno.io/v1" } else { "kyverno.io/v2" };
+    let subject = Subject {
+        api_version: api_version.to_owned(),
+        kind: "PolicyException".to_owned(),
+        namespace: Some(exception.namespace().to_owned()),
+        name: exception.name().to_owned(),
+        ..Subject::default()
+    };
+    let controls = compiled
+        .set
+        .excepted_by(exception)
+        .filter_map(|place| compiled.info(place))
+        .map(|info| &info.controls);
+    let (controls, requirements): (Vec<_>, Vec<_>) =
+        controls.map(|controls| (controls.controls.clone(), controls.requirements.clone())).unzip();
+    let when = exception.expires().map_or_else(String::new, |at| format!(" at {at}"));
+    let judged = Judged {
+        name: expired_exception(),
+        verdict: Verdict::Fail,
+        message: format!("it expired{when} and exempts nothing: remove it, or decide on it anew"),
+        path: None,
+        controls: sorted(controls.concat()),
+        requirements: sorted(requirements.concat()),
+    };
+    let owner = format!("{}/{}", subject.kind, subject.name);
+    // It may stand in a file, where nothing has a UID.
+    let uid = format!("{api_version}/PolicyException/{}", exception.qualified_name());
+    (Identity { uid, subject, owner }, judged)
+}
+
+fn sorted<T: Ord>(mut all: Vec<T>) -> Vec<T> {
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Resources to watch: the newest served version of each kind that can be listed, and what was

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use proofstream_model::{ControlId, Decision, DecisionRef};
+use proofstream_model::{ControlId, Decision, DecisionRef, Verdict};
 
 /// A decision with the controls that its record is evidence for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,17 @@ pub struct Known {
     pub decision: Arc<Decision>,
     /// Controls, sorted.
     pub controls: Vec<ControlId>,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// What events need of a decision: of its rules those that did not pass.
+    pub fn of(mut decision: Decision, controls: Vec<ControlId>) -> Self {
+        decision.rules.retain(|rule| rule.verdict != Verdict::Pass);
+        decision.rules.shrink_to_fit();
+        Self { decision: Arc::new(decision), controls }
+    }
 }
 
 /// Finds decisions.

@@ -152,7 +152,7 @@ fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> BTreeMap<L
 }
 
 fn exception(text: &Arc<PolicyText>) -> Option<PolicyException> {
-    PolicyException::parse(text.document())
+    PolicyException::parse(&text.dated())
         .inspect_err(|error| tracing::error!(%error, "an exception is left out"))
         .ok()
 }

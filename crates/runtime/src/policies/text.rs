@@ -61,6 +61,16 @@ impl PolicyText {
         &self.document
     }
 
+    /// The document with the time of its creation: what ends some time after that is to be read from it.
+    pub fn dated(&self) -> Value {
+        let mut document = self.document.clone();
+        let metadata = document.get_mut("metadata").and_then(Value::as_object_mut);
+        if let (Some(metadata), Some(created)) = (metadata, &self.created) {
+            metadata.insert("creationTimestamp".to_owned(), created.as_str().into());
+        }
+        document
+    }
+
     /// When the API server stored it first; absent for one that is in a file.
     pub fn created(&self) -> Option<&str> {
         self.created.as_deref()
