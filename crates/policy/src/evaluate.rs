@@ -94,8 +94,7 @@ pub(crate) fn generate(
     let (said, objects) = if let Some((said, _)) = exempted(judgement, target, at, empty) {
         (said, Vec::new())
     } else if asks_for_nobody(judgement, rule) {
-        let message = "the rule names users, and nobody knows who asked";
-        (Said::new(Status::Error, message), Vec::new())
+        (Said::new(Status::Error, FOR_NOBODY), Vec::new())
     } else if was_generated(at, request) {
         (Said::new(Status::Skip, "the object was generated itself"), Vec::new())
     } else {
@@ -105,8 +104,11 @@ pub(crate) fn generate(
     Some((dress(said, request, target, at), objects))
 }
 
-/// Whether a rule's filters name users where no user is known: what is made of a stored object must
-/// not be made for everybody. Offline a match is not narrowed by users, as in judging.
+/// Why a rule does nothing for a stored object.
+const FOR_NOBODY: &str = "the rule names users, and nobody knows who asked";
+
+/// Whether a rule's filters name users where no user is known: what is done because of a stored object
+/// must not be done for everybody. Offline a match is not narrowed by users, as in judging.
 fn asks_for_nobody(judgement: &Judgement<'_>, rule: &Rule) -> bool {
     let sides = [Some(&rule.selection), rule.exclusion.as_ref()];
     let mut filters = sides.into_iter().flatten().flat_map(Selection::filters);

@@ -298,17 +298,19 @@ fn lookups_are_asked_for_before_later_rules_run() {
 
 #[test]
 fn targets_are_asked_for_and_changed() {
-    let body = json!({
-        "mutateExistingOnPolicyUpdate": true,
-        "targets": [{
-            "apiVersion": "v1", "kind": "ConfigMap", "namespace": "{{ request.namespace }}",
-            "name": "c-*", "selector": {"matchLabels": {"app": "{{ request.object.metadata.labels.app }}"}},
-            "preconditions": {"all": [
-                {"key": "{{ target.data.on || '' }}", "operator": "Equals", "value": "yes"}]},
-        }],
-        "patchStrategicMerge": {"data": {"by": "{{ request.name }}", "was": "{{ target.metadata.name }}"}},
-    });
-    let document = policy("p", json!([rule("r", body)]));
+    let existing_body = || {
+        json!({
+            "mutateExistingOnPolicyUpdate": true,
+            "targets": [{
+                "apiVersion": "v1", "kind": "ConfigMap", "namespace": "{{ request.namespace }}",
+                "name": "c-*", "selector": {"matchLabels": {"app": "{{ request.object.metadata.labels.app }}"}},
+                "preconditions": {"all": [
+                    {"key": "{{ target.data.on || '' }}", "operator": "Equals", "value": "yes"}]},
+            }],
+            "patchStrategicMerge": {"data": {"by": "{{ request.name }}", "was": "{{ target.metadata.name }}"}},
+        })
+    };
+    let document = policy("p", json!([rule("r", existing_body())]));
     let parsed = parse(&document).unwrap();
     assert!(parsed.mutates_existing() && parsed.mutates_existing_on_update() && !parsed.mutates());
     let set = compile(&[document]);
@@ -336,6 +338,15 @@ fn targets_are_asked_for_and_changed() {
     assert_eq!(said, [("c-1", Status::Pass), ("c-2", Status::Skip)]);
     let data = &made[0].object.as_ref().unwrap()["data"];
     assert_eq!(*data, json!({"by": "p", "on": "yes", "was": "c-1"}));
+
+    // Of a stored object nobody knows who asked for it.
+    let mut for_some = policy("p", json!([rule("r", existing_body())]));
+    for_some["spec"]["rules"][0]["match"] = json!({"any": [{"resources": {"kinds": ["Pod"]},
+        "subjects": [{"kind": "User", "name": "ann"}]}]});
+    environment.offline = false;
+    let made = done(compile(&[for_some]).mutate_existing(&request, &environment));
+    assert_eq!(made[0].response.status, Status::Error);
+    assert!(made[0].response.message.contains("names users"), "{}", made[0].response.message);
 
     environment.answers.insert(lookups[0].clone(), Err("forbidden".to_owned()));
     let made = done(set.mutate_existing(&request, &environment));

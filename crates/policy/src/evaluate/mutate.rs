@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{RuleAt, Said, approach, dress, dress_for, exempted, in_scope, mutating};
+use super::{
+    FOR_NOBODY, RuleAt, Said, approach, asks_for_nobody, dress, dress_for, exempted, in_scope,
+    mutating,
+};
 use crate::environment::Lookup;
 use crate::jmespath::{Data, Failure};
 use crate::mutation::TargetMutation;
@@ -100,6 +103,9 @@ pub(crate) fn existing(
     }
     if let Some((said, _)) = exempted(judgement, target, at, empty) {
         return vec![alone(said)];
+    }
+    if asks_for_nobody(judgement, at.rule) {
+        return vec![alone(Said::new(Status::Error, FOR_NOBODY))];
     }
     let work = |scope: &Scope<'_>| {
         let mut made = Vec::new();
