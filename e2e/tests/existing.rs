@@ -37,13 +37,16 @@ fn map(name: &str, data: &str) -> String {
 
 fn says(level: &str, runs: &str) -> impl Fn(&Value) -> bool {
     let wanted = serde_json::json!({"level": level, "runs": runs});
-    move |found| found["data"] == wanted
+    move |found| found.get("data") == Some(&wanted)
 }
 
 /// Waits until the clock shows another second than `object` was made in: creation times are no finer.
 async fn a_second_after(object: &Value) -> Result<()> {
-    let created: jiff::Timestamp =
-        object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().parse()?;
+    let created: jiff::Timestamp = object
+        .pointer("/metadata/creationTimestamp")
+        .and_then(Value::as_str)
+        .context("no time")?
+        .parse()?;
     wait_until("the next second", PATIENCE, || async {
         ensure!(jiff::Timestamp::now().as_second() > created.as_second(), "not yet");
         Ok(())
