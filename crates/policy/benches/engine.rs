@@ -34,8 +34,8 @@ fn policies(documents: &[Value]) -> Vec<Policy> {
 }
 
 fn pod(namespace: &str) -> Request {
-    let container = json!({
-        "name": "main",
+    let container = |name: &str| json!({
+        "name": name,
         "image": "registry.example/app:1",
         "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
         "securityContext": {
@@ -49,7 +49,7 @@ fn pod(namespace: &str) -> Request {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "good", "namespace": namespace, "labels": {"app": "x"}},
-        "spec": {"securityContext": {"runAsNonRoot": true}, "containers": [container.clone(), container]},
+        "spec": {"securityContext": {"runAsNonRoot": true}, "containers": [container("main"), container("side")]},
     }))
 }
 
