@@ -34,17 +34,19 @@ fn policies(documents: &[Value]) -> Vec<Policy> {
 }
 
 fn pod(namespace: &str) -> Request {
-    let container = |name: &str| json!({
-        "name": name,
-        "image": "registry.example/app:1",
-        "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
-        "securityContext": {
-            "privileged": false,
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    });
+    let container = |name: &str| {
+        json!({
+            "name": name,
+            "image": "registry.example/app:1",
+            "env": [{"name": "A", "value": "b"}, {"name": "C", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "securityContext": {
+                "privileged": false,
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        })
+    };
     Request::create(json!({
         "apiVersion": "v1",
         "kind": "Pod",

@@ -404,25 +404,14 @@ fn overridden(overrides: &[ModeOverride], request: &Request) -> Option<Mode> {
 }
 
 fn dress(said: Said, request: &Request, target: &Target<'_>, at: &RuleAt<'_>) -> RuleResponse {
-    let kind = &request.kind;
-    let namespace = match kind.kind.as_str() {
-        "Namespace" => None,
-        _ => Some(target.namespace).filter(|name| !name.is_empty()).map(str::to_owned),
-    };
-    let resource = ResourceName {
-        api_version: kind.api_version(),
-        kind: kind.kind.clone(),
-        namespace,
-        name: target.name().to_owned(),
-    };
-    dress_for(said, request, resource, at)
+    dress_for(said, request, Arc::clone(target.resource()), at)
 }
 
 /// Dresses what a rule says of an object.
 fn dress_for(
     said: Said,
     request: &Request,
-    resource: ResourceName,
+    resource: Arc<ResourceName>,
     at: &RuleAt<'_>,
 ) -> RuleResponse {
     RuleResponse {
@@ -437,6 +426,6 @@ fn dress_for(
         message: said.message,
         path: said.path,
         exception: said.exception,
-        resource: Arc::new(resource),
+        resource,
     }
 }

@@ -4,11 +4,15 @@ mod kind;
 mod labels;
 mod resource;
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::request::{Operation, Request, UserInfo};
+use crate::response::ResourceName;
 use crate::spelling;
 use crate::wildcard::Wildcard;
 pub(crate) use kind::KindSelector;
@@ -65,6 +69,8 @@ pub(crate) struct Target<'r> {
     name: &'r str,
     pub(crate) namespace: &'r str,
     metadata: Option<&'r Value>,
+    /// What every response calls the object: made once.
+    resource: OnceCell<Arc<ResourceName>>,
 }
 
 impl<'r> Target<'r> {
@@ -82,7 +88,22 @@ impl<'r> Target<'r> {
             text("namespace").filter(filled).or(request.namespace.as_deref()).unwrap_or_default();
         let is_namespace = request.kind.kind == "Namespace" && request.kind.group.is_empty();
         let namespace = if is_namespace { name } else { namespace };
-        Self { request, kind: kind::parent(request), name, namespace, metadata }
+        let kind = kind::parent(request);
+        Self { request, kind, name, namespace, metadata, resource: OnceCell::new() }
+    }
+
+    /// What responses call the object.
+    pub(crate) fn resource(&self) -> &Arc<ResourceName> {
+        self.resource.get_or_init(|| {
+            let kind = &self.request.kind;
+            let namespace = Some(self.namespace).filter(|name| !name.is_empty());
+            Arc::new(ResourceName {
+                api_version: kind.api_version(),
+                kind: kind.kind.clone(),
+                namespace: namespace.filter(|_| kind.kind != "Namespace").map(str::to_owned),
+                name: self.name.to_owned(),
+            })
+        })
     }
 
     /// The kind that rules name: of a subresource's request the parent's.
@@ -93,10 +114,6 @@ impl<'r> Target<'r> {
     /// Whether the object is in a namespace.
     fn is_namespaced(&self) -> bool {
         self.kind() != "Namespace" && !self.namespace.is_empty()
-    }
-
-    pub(crate) fn name(&self) -> &'r str {
-        self.name
     }
 
     fn texts(&self, field: &str) -> Option<&'r serde_json::Map<String, Value>> {

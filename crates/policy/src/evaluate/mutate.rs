@@ -1,6 +1,7 @@
 //! Mutate rules: patches of the request's object, loops over them, patches of existing objects.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -114,7 +115,7 @@ pub(crate) fn existing(
                 Ok(objects) => made.extend(objects.into_iter().map(|object| {
                     let (said, changed) = told(one_target(mutate, spec, scope, object));
                     TargetMutation {
-                        response: dress_for(said, request, name_of(object), at),
+                        response: dress_for(said, request, Arc::new(name_of(object)), at),
                         target: Some(object.clone()),
                         object: changed,
                     }
