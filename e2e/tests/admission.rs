@@ -221,6 +221,7 @@ async fn policies_come_into_force_at_once_and_a_broken_one_harms_no_other() -> R
             ("proofstream", PolicyState::Enforcer),
         ],
     )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,20 +246,24 @@ async fn a_directory_is_a_place_for_policies_too() -> Result<()> {
     assert!(stand.refused(&plain).await?.contains("Say zone."));
     std::fs::remove_file(&file)?;
     stand.admitted(&plain).await?;
-    recorded(&stand, &[("zone", PolicyState::Active), ("zone", PolicyState::Removed)])
+    recorded(&stand, &[("zone", PolicyState::Active), ("zone", PolicyState::Removed)]).await
 }
 
-/// Holds the ledger to these changes of policies.
-fn recorded(stand: &Stand, changes: &[(&str, PolicyState)]) -> Result<()> {
-    let states: Vec<_> = stand
-        .records::<PolicyBody>()?
-        .into_iter()
-        .map(|(_, body)| (body.name, body.state))
-        .collect();
-    for change in changes {
-        ensure!(states.iter().any(|(n, s)| (n.as_str(), *s) == *change), "{change:?}: {states:?}");
-    }
-    Ok(())
+/// Holds the ledger to these changes of policies; what is in force already may be recorded a little later.
+async fn recorded(stand: &Stand, changes: &[(&str, PolicyState)]) -> Result<()> {
+    wait_until("the policies' records", PATIENCE, || async {
+        let states: Vec<_> = stand
+            .records::<PolicyBody>()?
+            .into_iter()
+            .map(|(_, body)| (body.name, body.state))
+            .collect();
+        for (name, state) in changes {
+            let there = states.iter().any(|(of, is)| of == name && is == state);
+            ensure!(there, "{:?}: {states:?}", (name, state));
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

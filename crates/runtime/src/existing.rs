@@ -27,7 +27,7 @@ use crate::background::{Identity, RuleName};
 use crate::hands::{HandError, Hands};
 use crate::waiting::{Queue, Waiting};
 pub use rules::Rules;
-use rules::{Plan, Started};
+use rules::{Plan, RulePlan, Started};
 use settled::{Settled, digest};
 
 /// How often everything is listed anew although nothing said that it changed.
@@ -140,7 +140,43 @@ impl Mutator {
             // The first that is seen of an object is its creation, which its age tells.
             None => !pass.seen.insert(uid),
         };
-        self.consider(pass, object, fresh, 0).await;
+        if self.due(pass, &object, fresh).is_empty() {
+            return;
+        }
+        // INVARIANT: what is settled is what is stored. An event may be older than what we wrote since; acted
+        // on as it is, it would set off another, and so on.
+        let Identity { uid, subject, .. } = Identity::of(&object);
+        match self.hands.read(&subject).await {
+            Ok(Some(stored)) if Identity::of(&stored).uid == uid => {
+                self.consider(pass, stored, fresh, 0).await;
+            }
+            // That it is gone will be said.
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(trigger = %subject, %error, "a trigger cannot be read");
+                let trigger = Trigger { subject, uid };
+                self.waiting.again(Waiting { trigger, fresh, attempts: 0 }, Instant::now());
+            }
+        }
+    }
+
+    /// The rules that an object starts, and as what.
+    fn due(&self, pass: &Pass, object: &Value, fresh: bool) -> BTreeMap<RuleName, Operation> {
+        if object.pointer("/metadata/deletionTimestamp").is_some() {
+            return BTreeMap::new();
+        }
+        let (uid, content) = (Identity::of(object).uid, digest(object));
+        let starts = |(rule, plan): (&RuleName, &RulePlan)| {
+            let before = self.settled.get(rule, &uid);
+            if before == Some(plan.content(&content).as_str()) {
+                return None;
+            }
+            match plan.starts(object, before, fresh) {
+                Started::Not => None,
+                Started::By(operation) => Some((rule.clone(), operation)),
+            }
+        };
+        pass.plan.rules.iter().filter_map(starts).collect()
     }
 
     /// Triggers of a kind that a complete list does not show.
@@ -190,29 +226,13 @@ impl Mutator {
 
     /// Has the rules that an object starts change their targets.
     async fn consider(&mut self, pass: &mut Pass, object: Value, fresh: bool, attempts: u32) {
-        if object.pointer("/metadata/deletionTimestamp").is_some() {
+        let due = self.due(pass, &object, fresh);
+        if due.is_empty() {
             return;
         }
         let Identity { uid, subject, .. } = Identity::of(&object);
         let trigger = Trigger { subject, uid };
         let content = digest(&object);
-        let mut due: BTreeMap<RuleName, Operation> = BTreeMap::new();
-        for (rule, plan) in &pass.plan.rules {
-            let content = plan.content(&content);
-            let before = self.settled.get(rule, &trigger.uid);
-            if before == Some(content.as_str()) {
-                continue;
-            }
-            match plan.starts(&object, before, fresh) {
-                Started::Not => {}
-                Started::By(operation) => {
-                    due.insert(rule.clone(), operation);
-                }
-            }
-        }
-        if due.is_empty() {
-            return;
-        }
         let made = match self.rules.judge(&due, &object).await {
             Ok(made) => made,
             Err(reason) => {
