@@ -154,6 +154,7 @@ pub(crate) fn approach(
 fn may_be_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
     is_confined_to(policy, target, request)
         && rule.selection.fits_somebody(target)
+        && rule.confined_to.as_ref().is_none_or(|place| place.fits_somebody(target))
         && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.fits_anybody(target))
         && !skips_background_request(rule, request)
         && !is_managed(policy, request)
@@ -169,6 +170,7 @@ fn is_confined_to(policy: &Policy, target: &Target<'_>, request: &Request) -> bo
 fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) -> bool {
     is_confined_to(policy, target, request)
         && rule.selection.includes(target)
+        && rule.confined_to.as_ref().is_none_or(|place| place.includes(target))
         && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.excludes(target))
         && !skips_background_request(rule, request)
         && !is_managed(policy, request)

@@ -51,7 +51,10 @@ pub use generation::{Generated, Generation, GenerationRule};
 pub use global::{GlobalEntry, GlobalSource};
 pub use jmespath::query;
 pub use mutation::{Mutation, TargetMutation};
-pub use policy::{MatchCondition, Policy, derived_rules, is_policy, parse, unknown_settings};
+pub use policy::{
+    MatchCondition, Policy, PolicyBinding, derived_rules, is_admission_policy, is_policy, parse,
+    parse_admission_policy, unknown_settings,
+};
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};
 pub use set::{

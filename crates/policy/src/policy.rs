@@ -1,5 +1,6 @@
 //! Policies as parsed: what they are called, how they act, and their rules ready to be judged.
 
+mod admission_policy;
 mod autogen;
 mod cel_kinds;
 pub(crate) mod expressions;
@@ -24,6 +25,7 @@ use crate::fields::Fields;
 use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
+pub use admission_policy::{PolicyBinding, is_admission_policy, parse_admission_policy};
 pub(crate) use generation::{
     GenerateEach, GenerateRule, ObjectTemplate, Product, SourceKind, Work,
 };
@@ -147,6 +149,8 @@ pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) kind: RuleKind,
     pub(crate) selection: Selection,
+    /// What it must also be about (the resources of a binding).
+    pub(crate) confined_to: Option<Selection>,
     pub(crate) exclusion: Option<Selection>,
     pub(crate) context: Vec<ContextEntry>,
     pub(crate) preconditions: Conditions,

@@ -153,6 +153,11 @@ impl Selection {
         }
     }
 
+    /// What any of some filters fits; `None` where there are none.
+    pub(crate) fn any(filters: Vec<Filter>) -> Option<Self> {
+        (!filters.is_empty()).then_some(Self::Any(filters))
+    }
+
     /// Whether some filter takes an operation.
     pub(crate) fn takes(&self, operation: Operation) -> bool {
         let takes = |filter: &Filter| {
@@ -349,10 +354,7 @@ impl Filter {
             && any_fits(&self.names, target.name)
             && self.name.as_ref().is_none_or(|name| name.matches(target.name))
             && self.fits_annotations(target)
-            && self
-                .selector
-                .as_ref()
-                .is_none_or(|selector| selector.matches(&target.texts("labels")))
+            && self.fits_labels(target)
             && self.fits_namespace_labels(target)
     }
 
@@ -367,6 +369,17 @@ impl Filter {
                     && found_value.as_str().is_some_and(|text| value.matches(text))
             })
         })
+    }
+
+    fn fits_labels(&self, target: &Target<'_>) -> bool {
+        let Some(selector) = &self.selector else { return true };
+        if selector.matches(&target.texts("labels")) {
+            return true;
+        }
+        // Constraints also hold where the object as it was has the labels.
+        let old = target.request.old_object.as_ref().filter(|_| self.resources.is_some());
+        let labels = old.and_then(|object| object.pointer("/metadata/labels"));
+        old.is_some() && selector.matches(&labels.and_then(Value::as_object))
     }
 
     fn fits_namespace_labels(&self, target: &Target<'_>) -> bool {

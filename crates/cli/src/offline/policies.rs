@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use proofstream_manifest::{Document, documents, locate};
-use proofstream_policy::{ParseError, Policy, PolicyException, is_policy, parse, unknown_settings};
+use proofstream_policy::{
+    ParseError, Policy, PolicyBinding, PolicyException, is_admission_policy, is_policy, parse,
+    parse_admission_policy, unknown_settings,
+};
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -28,6 +31,16 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Documents that are no policies.
     pub others: usize,
+    admission: Admission,
+}
+
+/// ValidatingAdmissionPolicies, which are made when all bindings are known.
+#[derive(Debug, Default)]
+struct Admission {
+    /// Where each policy stands, `FILE:LINE`, and its document.
+    policies: Vec<(String, Value)>,
+    /// Where each binding stands, and what it says.
+    bindings: Vec<(String, PolicyBinding)>,
 }
 
 /// A policy of a kind that is not judged.
@@ -47,7 +60,19 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
     for found in files::find(paths, files::is_manifest)? {
         load_file(&found, &mut loaded)?;
     }
+    loaded.bind();
     Ok(loaded)
+}
+
+/// Loads the objects that policies may take as parameters.
+pub fn load_parameters(paths: &[PathBuf]) -> Result<Vec<Value>, Failure> {
+    let mut objects = Vec::new();
+    for found in files::find(paths, files::is_manifest)? {
+        for document in files::open(&found.path)? {
+            objects.push(document?.value);
+        }
+    }
+    Ok(objects)
 }
 
 /// Loads the exceptions at some paths; other documents are passed over.
@@ -71,6 +96,74 @@ pub fn load_exceptions(paths: &[PathBuf]) -> Result<Vec<PolicyException>, Failur
     Ok(exceptions)
 }
 
+// === impl Loaded ===
+
+impl Loaded {
+    /// Makes the ValidatingAdmissionPolicies, now that all bindings are known.
+    fn bind(&mut self) {
+        let Admission { policies, bindings } = std::mem::take(&mut self.admission);
+        let name_of = |document: &Value| text(document, "/metadata/name").to_owned();
+        for (place, binding) in &bindings {
+            let wanted = binding.policy();
+            if !policies.iter().any(|(_, document)| name_of(document) == wanted) {
+                let name = binding.name();
+                let message = format!("binding `{name}` binds `{wanted}`, which is not here");
+                self.warnings.push(format!("{place}: {message}"));
+            }
+        }
+        for (place, document) in &policies {
+            let name = name_of(document);
+            let own: Vec<&PolicyBinding> = bindings
+                .iter()
+                .map(|(_, binding)| binding)
+                .filter(|binding| binding.policy() == name)
+                .collect();
+            if own.is_empty() {
+                let message = "has no binding here: judged as if bound everywhere, with Deny";
+                self.warnings
+                    .push(format!("{place}: ValidatingAdmissionPolicy `{name}` {message}"));
+            }
+            match parse_admission_policy(document, &own) {
+                Ok(policy) => self.policies.push(policy),
+                Err(error) => {
+                    let failure = Failure::input(format!("{place}: {error}"));
+                    self.broken.push((name, failure.message.clone()));
+                    self.failures.push(failure);
+                }
+            }
+        }
+    }
+
+    /// Takes a document of Kubernetes' own admission policies; false where it is none.
+    fn take_admission(&mut self, document: &Document, source: &[u8]) -> bool {
+        let place = format!("{}:{}", document.file, document.line);
+        let value = &document.value;
+        let read = if PolicyBinding::is_binding(value) {
+            PolicyBinding::parse(value)
+                .map(|binding| self.admission.bindings.push((place, binding)))
+        } else if is_admission_policy(value) {
+            // Read once for its faults, of which the place in the file is known here.
+            parse_admission_policy(value, &[])
+                .map(|_| self.admission.policies.push((place, value.clone())))
+        } else {
+            return false;
+        };
+        if let Err(error) = read {
+            let failure = broken(document, source, &error);
+            let name = text(value, "/metadata/name").to_owned();
+            self.broken.push((name, failure.message.clone()));
+            self.failures.push(failure);
+        }
+        true
+    }
+
+    /// How many documents are policies, whether they can be used or not.
+    fn count(&self) -> usize {
+        let admission = self.admission.policies.len() + self.admission.bindings.len();
+        self.policies.len() + self.unsupported.len() + self.failures.len() + admission
+    }
+}
+
 fn load_file(found: &Found, loaded: &mut Loaded) -> Result<(), Failure> {
     let shown = found.shown();
     let bytes = if shown == "-" {
@@ -81,7 +174,7 @@ fn load_file(found: &Found, loaded: &mut Loaded) -> Result<(), Failure> {
     } else {
         files::read_whole(&found.path)?
     };
-    let before = loaded.policies.len() + loaded.unsupported.len() + loaded.failures.len();
+    let before = loaded.count();
     for document in documents(&bytes, &shown) {
         match document {
             // A folder may hold anything; what was named must be readable.
@@ -90,8 +183,7 @@ fn load_file(found: &Found, loaded: &mut Loaded) -> Result<(), Failure> {
             Ok(document) => take(&document, &bytes, loaded),
         }
     }
-    let after = loaded.policies.len() + loaded.unsupported.len() + loaded.failures.len();
-    if found.named && before == after {
+    if found.named && before == loaded.count() {
         let failure = Failure::input(format!("{shown}: no policy in this file"));
         loaded.failures.push(failure.help("policies are read from it, resources with --resource"));
     }
@@ -99,6 +191,9 @@ fn load_file(found: &Found, loaded: &mut Loaded) -> Result<(), Failure> {
 }
 
 fn take(document: &Document, source: &[u8], loaded: &mut Loaded) {
+    if loaded.take_admission(document, source) {
+        return;
+    }
     if !is_policy(&document.value) {
         match foreign(document) {
             Some(unsupported) => loaded.unsupported.push(unsupported),

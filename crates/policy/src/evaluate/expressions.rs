@@ -11,7 +11,7 @@ use crate::environment::Lookup;
 use crate::jmespath::Failure;
 use crate::policy::expressions::{
     AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, IMAGES, NAMESPACE_OBJECT, OBJECT,
-    OLD_OBJECT, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
+    OLD_OBJECT, OnFault, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
 };
 use crate::response::Status;
 use crate::scope::Scope;
@@ -59,51 +59,73 @@ pub(super) fn preconditions<'s>(
     let sources = Sources::new(scope, None, shared.and_then(|shared| shared.template));
     let variables = shared.map(|shared| shared.variables).unwrap_or_default();
     let ground = Ground::new(&sources, variables);
-    let meter = Meter::new(BUDGET);
+    let on_fault = shared.map_or(FAILS, |shared| shared.on_fault);
+    unmet(preconditions, &ground, &Meter::new(BUDGET), on_fault)
+}
+
+/// The condition that does not hold; one that has no value tells only where all others hold.
+fn unmet<'s>(
+    conditions: &'s [Precondition],
+    ground: &Ground<'s>,
+    meter: &Meter,
+    on_fault: OnFault,
+) -> Option<Said> {
     let mut failed = None;
-    for precondition in preconditions {
-        match precondition.program.evaluate(&ground, &meter) {
+    for condition in conditions {
+        match condition.program.evaluate(ground, meter) {
             Ok(CelValue::Bool(true)) => {}
             Ok(CelValue::Bool(false)) => {
-                let message = format!("CEL precondition `{}` not met", precondition.name);
+                let message = format!("CEL precondition `{}` not met", condition.name);
                 return Some(Said::new(Status::Skip, message));
             }
             Ok(other) => {
                 let found = Fault::Invalid(format!("it is of type `{}`", other.type_name()));
-                failed.get_or_insert((precondition, found));
+                failed.get_or_insert((condition, found));
             }
             Err(fault) => {
-                failed.get_or_insert((precondition, fault));
+                failed.get_or_insert((condition, fault));
             }
         }
     }
-    failed.map(|(precondition, fault)| {
-        let message =
-            format!("CEL precondition `{}` resulted in error: {fault}", precondition.name);
-        let on_fault = shared.map_or(FAILS, |shared| shared.on_fault);
+    failed.map(|(condition, fault)| {
+        let message = format!("CEL precondition `{}` resulted in error: {fault}", condition.name);
         Said::new(on_fault.precondition, message)
     })
 }
 
-/// What a rule's expressions say.
+/// What a rule's expressions say: with several parameters, what they say with the one that counts most.
 pub(super) fn judge(rule: &str, expressions: &Expressions, scope: &Scope<'_>) -> Said {
     let passed = || Said::new(Status::Pass, format!("rule {rule} passed"));
     let meter = Meter::new(BUDGET);
-    let parameters = match &expressions.parameters {
-        None => return judge_with(expressions, scope, None, &meter).unwrap_or_else(passed),
-        Some(parameters) => parameters.find(scope),
+    let Some(parameters) = &expressions.parameters else {
+        return judge_with(expressions, scope, None, &meter).unwrap_or_else(passed);
     };
-    let parameters = match parameters {
+    let found = match parameters.find(scope) {
         Ok(found) => found,
         Err(failure) => return Said::error("parameters cannot be found", &failure),
     };
-    let refused = parameters
-        .iter()
-        .find_map(|parameter| judge_with(expressions, scope, Some(parameter), &meter));
-    refused.unwrap_or_else(passed)
+    if found.is_empty() && parameters.not_found != Status::Pass {
+        return Said::new(parameters.not_found, parameters.not_found_in_words());
+    }
+    let said = found.iter().map(|parameter| {
+        judge_with(expressions, scope, Some(parameter), &meter).unwrap_or_else(passed)
+    });
+    weightiest(said, expressions.on_fault).unwrap_or_else(passed)
 }
 
-/// The first demand that does not hold.
+/// Of several statements the first that refuses, or else the first that passes.
+fn weightiest(said: impl Iterator<Item = Said>, on_fault: OnFault) -> Option<Said> {
+    let weight = |said: &Said| match said.status {
+        Status::Fail => 0,
+        // Where faults are passed over, a failure counts more.
+        Status::Error => u8::from(on_fault.goes_on),
+        Status::Pass => 2,
+        _ => 3,
+    };
+    said.min_by_key(weight)
+}
+
+/// The first demand that does not hold, or what the conditions say before.
 fn judge_with(
     expressions: &Expressions,
     scope: &Scope<'_>,
@@ -112,7 +134,11 @@ fn judge_with(
 ) -> Option<Said> {
     let sources = Sources::new(scope, parameter, None);
     let ground = Ground::new(&sources, &expressions.variables);
-    expressions.demands.iter().find_map(|demand| {
+    let on_fault = expressions.on_fault;
+    if let Some(said) = unmet(&expressions.conditions, &ground, meter, on_fault) {
+        return Some(said);
+    }
+    let broken = expressions.demands.iter().filter_map(|demand| {
         let fault = match demand.program.evaluate(&ground, meter) {
             Ok(CelValue::Bool(true)) => return None,
             Ok(CelValue::Bool(false)) => {
@@ -123,8 +149,9 @@ fn judge_with(
         };
         let expression = demand.program.expression().trim();
         let message = format!("expression `{expression}` resulted in error: {fault}");
-        Some(Said::new(expressions.on_fault.demand, message))
-    })
+        Some(Said::new(on_fault.demand, message))
+    });
+    if on_fault.goes_on { weightiest(broken, on_fault) } else { broken.into_iter().next() }
 }
 
 impl Demand {
@@ -162,11 +189,14 @@ impl Parameters {
             self.selector.as_ref().is_none_or(|selector| selector.matches(&labels))
         };
         let found: Vec<Value> = listed.iter().filter(fits).cloned().collect();
-        if found.is_empty() && (self.required || self.name.is_some()) {
-            let named = self.name.as_deref().unwrap_or("with such labels");
-            return Err(Failure::invalid(format!("there is no {} `{named}`", self.kind)));
-        }
         Ok(found)
+    }
+
+    fn not_found_in_words(&self) -> String {
+        match &self.name {
+            Some(name) => format!("parameters cannot be found: there is no {} `{name}`", self.kind),
+            None => format!("parameters cannot be found: no {} has such labels", self.kind),
+        }
     }
 }
 

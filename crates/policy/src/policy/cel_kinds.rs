@@ -12,7 +12,7 @@ use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::request::Operation;
 use crate::response::{FailurePolicy, Mode};
-use crate::selection::{Filter, LabelSelector, ResourceSelector, Selection};
+use crate::selection::{Filter, LabelSelector, ResourceSelector};
 use crate::spelling;
 
 const GROUP: &str = "policies.kyverno.io";
@@ -29,12 +29,17 @@ const CONTROLLERS: [(&str, &str, bool); 6] = [
     ("cronjobs", "batch", true),
 ];
 
-/// Whether a document is of the group, and of one of these kinds.
+/// Whether a document is of Kyverno's group, and of one of these kinds.
 pub(super) fn is_of(document: &Value, kinds: &[&str]) -> bool {
+    is_of_group(document, GROUP, kinds)
+}
+
+/// Whether a document is of a group, and of one of these kinds.
+pub(super) fn is_of_group(document: &Value, wanted: &str, kinds: &[&str]) -> bool {
     let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
     text("apiVersion")
         .split_once('/')
-        .is_some_and(|(group, version)| group == GROUP && VERSIONS.contains(&version))
+        .is_some_and(|(group, version)| group == wanted && VERSIONS.contains(&version))
         && kinds.contains(&text("kind"))
 }
 
@@ -128,12 +133,7 @@ pub(super) fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
         let inner = Fields::new(value.1, &value.0.path(name), &["enabled"])?;
         Ok::<_, ParseError>(inner.flag("enabled")?.unwrap_or(true))
     };
-    let actions = spec.texts("validationActions")?;
-    let known = ["Deny", "Audit", "Warn"];
-    if let Some(unknown) = actions.iter().find(|action| !known.contains(action)) {
-        let hint = spelling::hint(unknown, known);
-        return Err(spec.error("validationActions", format!("unknown action `{unknown}`{hint}")));
-    }
+    let actions = actions(spec)?;
     let denies = actions.is_empty() || actions.contains(&"Deny");
     Ok(Settings {
         generate_existing: false,
@@ -149,6 +149,17 @@ pub(super) fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
         apply_one: false,
         emit_warning: actions.contains(&"Warn"),
     })
+}
+
+/// The words of `validationActions`.
+pub(super) fn actions<'v>(spec: &Fields<'v>) -> Result<Vec<&'v str>, ParseError> {
+    let actions = spec.texts("validationActions")?;
+    let known = ["Deny", "Audit", "Warn"];
+    if let Some(unknown) = actions.iter().find(|action| !known.contains(action)) {
+        let hint = spelling::hint(unknown, known);
+        return Err(spec.error("validationActions", format!("unknown action `{unknown}`{hint}")));
+    }
+    Ok(actions)
 }
 
 /// The templates of controllers for which rules are derived, and for each the constraints of the derived
@@ -222,11 +233,26 @@ fn controllers<'v>(spec: &Fields<'v>) -> Result<Vec<&'v str>, ParseError> {
     Ok(if only_pods && !narrowed { wanted } else { Vec::new() })
 }
 
+/// What a policy or a binding is about.
+pub(super) struct Resources {
+    pub(super) matched: Vec<Filter>,
+    pub(super) excluded: Vec<Filter>,
+}
+
 /// Reads `matchConstraints`: what is matched, and what of it is not.
-pub(super) fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Selection>), ParseError> {
+pub(super) fn constraints(spec: &Fields<'_>) -> Result<Resources, ParseError> {
     let value = spec
         .get("matchConstraints")
         .ok_or_else(|| spec.error("matchConstraints", "is required"))?;
+    match_resources(value, &spec.path("matchConstraints"), || None)
+}
+
+/// Reads a set of resources with what is not in it; `all` is meant where none are named.
+pub(super) fn match_resources(
+    value: &Value,
+    path: &str,
+    all: impl FnOnce() -> Option<Filter>,
+) -> Result<Resources, ParseError> {
     let known = [
         "resourceRules",
         "excludeResourceRules",
@@ -234,7 +260,7 @@ pub(super) fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Select
         "objectSelector",
         "matchPolicy",
     ];
-    let fields = Fields::new(value, &spec.path("matchConstraints"), &known)?;
+    let fields = Fields::new(value, path, &known)?;
     if let Some(word) = fields.text("matchPolicy")?
         && !matches!(word, "Equivalent" | "Exact")
     {
@@ -245,12 +271,17 @@ pub(super) fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Select
         let value = fields.get(name);
         value.map(|value| LabelSelector::parse(value, &fields.path(name))).transpose()
     };
-    let mut matched = Vec::new();
+    let mut filters = Vec::new();
     for (path, item) in fields.list("resourceRules")? {
-        let filter = resource_rule(item, &path)?;
-        matched.push(
-            filter.with_selectors(selector("objectSelector")?, selector("namespaceSelector")?),
-        );
+        filters.push(resource_rule(item, &path)?);
+    }
+    if filters.is_empty() {
+        filters.extend(all());
+    }
+    let mut matched = Vec::new();
+    for filter in filters {
+        let (object, namespace) = (selector("objectSelector")?, selector("namespaceSelector")?);
+        matched.push(filter.with_selectors(object, namespace));
     }
     if matched.is_empty() {
         return Err(fields.error("resourceRules", "needs at least one rule"));
@@ -259,8 +290,7 @@ pub(super) fn constraints(spec: &Fields<'_>) -> Result<(Selection, Option<Select
     for (path, item) in fields.list("excludeResourceRules")? {
         excluded.push(resource_rule(item, &path)?);
     }
-    let exclusion = (!excluded.is_empty()).then_some(Selection::Any(excluded));
-    Ok((Selection::Any(matched), exclusion))
+    Ok(Resources { matched, excluded })
 }
 
 fn resource_rule(value: &Value, path: &str) -> Result<Filter, ParseError> {

@@ -32,6 +32,8 @@ pub(crate) const VARIABLES: usize = 8;
 pub(crate) struct Expressions {
     /// Values of `variables.…`; each may use those before it.
     pub(crate) variables: Vec<Program>,
+    /// Conditions that are asked with each of the parameters before the demands.
+    pub(crate) conditions: Vec<Precondition>,
     pub(crate) demands: Vec<Demand>,
     pub(crate) parameters: Option<Parameters>,
     pub(crate) on_fault: OnFault,
@@ -82,10 +84,13 @@ impl Changes {
 pub(crate) struct OnFault {
     pub(crate) demand: Status,
     pub(crate) precondition: Status,
+    /// Whether the demands after one without value are asked too, and one of them may fail.
+    pub(crate) goes_on: bool,
 }
 
 /// In the field a demand of `validate.cel` without value is one that does not hold.
-pub(crate) const FAILS: OnFault = OnFault { demand: Status::Fail, precondition: Status::Fail };
+pub(crate) const FAILS: OnFault =
+    OnFault { demand: Status::Fail, precondition: Status::Fail, goes_on: false };
 
 /// An expression that must hold, and what is said where it does not.
 #[derive(Debug)]
@@ -110,8 +115,8 @@ pub(crate) struct Parameters {
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) selector: Option<LabelSelector>,
-    /// Whether it is an error that there are none.
-    pub(crate) required: bool,
+    /// What the rule says where there are none.
+    pub(crate) not_found: Status,
 }
 
 /// Names that the conditions of a webhook know.
@@ -160,7 +165,8 @@ pub(super) fn parse(
     }
     let preconditions = preconditions(rule, "celPreconditions", &declared)?;
     let on_fault = FAILS;
-    Ok((preconditions, Some(Expressions { variables, demands, parameters, on_fault })))
+    let conditions = Vec::new();
+    Ok((preconditions, Some(Expressions { variables, conditions, demands, parameters, on_fault })))
 }
 
 /// Reads the expressions of a ValidatingPolicy. A demand without value is an error there, a condition
@@ -178,8 +184,30 @@ pub(super) fn parse_validating(
         return Err(spec.error("validations", "needs at least one expression"));
     }
     let conditions = preconditions(spec, "matchConditions", &declared)?;
-    let on_fault = OnFault { demand: Status::Error, precondition };
-    Ok((conditions, Expressions { variables, demands, parameters: None, on_fault }))
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
+    let (first, parameters) = (Vec::new(), None);
+    Ok((conditions, Expressions { variables, conditions: first, demands, parameters, on_fault }))
+}
+
+/// Reads the expressions of a ValidatingAdmissionPolicy; where one has no value, the failure policy
+/// decides.
+pub(super) fn parse_admission(
+    spec: &Fields<'_>,
+    parameters: Option<Parameters>,
+    precondition: Status,
+) -> Result<Expressions, ParseError> {
+    let mut declared = declarations(spec.get("paramKind").is_some());
+    // Conditions come before variables, and do not know them.
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    let variables = variables(spec, &mut declared)?;
+    let demands = demands(spec, "validations", &declared, None)?;
+    let annotations = annotations(spec, &declared)?;
+    if demands.is_empty() && annotations == 0 {
+        return Err(spec.error("validations", "needs at least one expression"));
+    }
+    let goes_on = precondition == Status::Skip;
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on };
+    Ok(Expressions { variables, conditions, demands, parameters, on_fault })
 }
 
 /// Names that every expression of a CEL policy knows.
@@ -214,7 +242,7 @@ pub(super) fn parse_mutating(
     }
     annotations(spec, &declared)?;
     let conditions = preconditions(spec, "matchConditions", &declared)?;
-    let on_fault = OnFault { demand: Status::Error, precondition };
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
     Ok((conditions, Changes { variables, mutations, on_fault, template }))
 }
 
@@ -376,34 +404,48 @@ fn parameters(fields: &Fields<'_>) -> Result<Option<Parameters>, ParseError> {
         (None, Some(_)) => return Err(fields.error("paramKind", "is required beside `paramRef`")),
     };
     let kind = Fields::new(kind, &fields.path("paramKind"), &["apiVersion", "kind"])?;
-    let known = ["name", "namespace", "selector", "parameterNotFoundAction"];
-    let reference = Fields::new(reference, &fields.path("paramRef"), &known)?;
-    let text = |name: &str| {
-        let text = reference.text(name)?;
-        Ok::<_, ParseError>(text.filter(|text| !text.is_empty()).map(str::to_owned))
-    };
-    let name = text("name")?;
-    let selector = reference
-        .get("selector")
-        .map(|selector| LabelSelector::parse(selector, &reference.path("selector")))
-        .transpose()?;
-    if name.is_some() == selector.is_some() {
-        return Err(reference.error("name", "needs exactly one of `name`, `selector`"));
+    let kind = (kind.required_text("apiVersion")?, kind.required_text("kind")?);
+    let mut made = Parameters::bound(fields, kind, reference, Status::Error)?;
+    if made.not_found == Status::Skip {
+        // In the field one that is named must be there, and none that is selected is nothing to check.
+        made.not_found = if made.name.is_some() { Status::Error } else { Status::Pass };
     }
-    let required = match reference.text("parameterNotFoundAction")? {
-        None | Some("Allow") => false,
-        Some("Deny") => true,
-        Some(other) => {
-            let message = format!("unknown value `{other}`, it is `Allow` or `Deny`");
-            return Err(reference.error("parameterNotFoundAction", message));
+    Ok(Some(made))
+}
+
+impl Parameters {
+    /// The objects of a kind that a `paramRef` names; a rule says `denied` where there are none and
+    /// they are demanded.
+    pub(super) fn bound(
+        fields: &Fields<'_>,
+        (api_version, kind): (&str, &str),
+        reference: &Value,
+        denied: Status,
+    ) -> Result<Self, ParseError> {
+        let known = ["name", "namespace", "selector", "parameterNotFoundAction"];
+        let reference = Fields::new(reference, &fields.path("paramRef"), &known)?;
+        let text = |name: &str| {
+            let text = reference.text(name)?;
+            Ok::<_, ParseError>(text.filter(|text| !text.is_empty()).map(str::to_owned))
+        };
+        let name = text("name")?;
+        let selector = reference
+            .get("selector")
+            .map(|selector| LabelSelector::parse(selector, &reference.path("selector")))
+            .transpose()?;
+        if name.is_some() == selector.is_some() {
+            return Err(reference.error("name", "needs exactly one of `name`, `selector`"));
         }
-    };
-    Ok(Some(Parameters {
-        api_version: kind.required_text("apiVersion")?.to_owned(),
-        kind: kind.required_text("kind")?.to_owned(),
-        namespace: text("namespace")?,
-        name,
-        selector,
-        required,
-    }))
+        let not_found = match reference.text("parameterNotFoundAction")? {
+            None | Some("Allow") => Status::Skip,
+            Some("Deny") => denied,
+            Some(other) => {
+                let message = format!("unknown value `{other}`, it is `Allow` or `Deny`");
+                return Err(reference.error("parameterNotFoundAction", message));
+            }
+        };
+        let namespace = text("namespace")?;
+        let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
+        Ok(Self { api_version, kind, namespace, name, selector, not_found })
+    }
 }

@@ -9,6 +9,7 @@ use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::response::{FailurePolicy, RuleKind, Status};
+use crate::selection::Selection;
 
 const CLUSTER_WIDE: &str = "MutatingPolicy";
 const NAMESPACED: &str = "NamespacedMutatingPolicy";
@@ -66,7 +67,7 @@ fn rule(
     namespaced: bool,
     template: Option<&'static [&'static str]>,
 ) -> Result<Rule, ParseError> {
-    let (selection, exclusion) = cel_kinds::constraints(about)?;
+    let about = cel_kinds::constraints(about)?;
     let unevaluated = match settings.failure_policy {
         FailurePolicy::Fail => Status::Error,
         FailurePolicy::Ignore => Status::Skip,
@@ -90,8 +91,9 @@ fn rule(
         asks_roles: false,
         name: name.into(),
         kind: RuleKind::Mutate,
-        selection,
-        exclusion,
+        selection: Selection::Any(about.matched),
+        confined_to: None,
+        exclusion: Selection::any(about.excluded),
         context: Vec::new(),
         preconditions: crate::condition::Conditions::default(),
         skip_background_requests: false,

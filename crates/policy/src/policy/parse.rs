@@ -301,6 +301,7 @@ fn rule(value: &Value, path: &str, derived: bool) -> Result<Rule, ParseError> {
         asks_roles: in_filters || mentions_roles(value),
         kind: RuleKind::Validate,
         selection,
+        confined_to: None,
         exclusion,
         context: context::parse(&fields)?,
         preconditions: validation::preconditions(&fields)?,

@@ -10,6 +10,7 @@ use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::response::{FailurePolicy, RuleKind, Status};
+use crate::selection::Selection;
 
 const CLUSTER_WIDE: &str = "ValidatingPolicy";
 const NAMESPACED: &str = "NamespacedValidatingPolicy";
@@ -97,7 +98,7 @@ fn rule(
     settings: &Settings,
     namespace: Option<&str>,
 ) -> Result<Rule, ParseError> {
-    let (selection, exclusion) = cel_kinds::constraints(spec)?;
+    let about = cel_kinds::constraints(spec)?;
     let unevaluated = match settings.failure_policy {
         FailurePolicy::Fail => Status::Error,
         FailurePolicy::Ignore => Status::Skip,
@@ -110,8 +111,9 @@ fn rule(
         asks_roles: false,
         name: name.into(),
         kind: RuleKind::Validate,
-        selection,
-        exclusion,
+        selection: Selection::Any(about.matched),
+        confined_to: None,
+        exclusion: Selection::any(about.excluded),
         context: Vec::new(),
         preconditions: crate::condition::Conditions::default(),
         skip_background_requests: false,

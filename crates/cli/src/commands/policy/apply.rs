@@ -27,8 +27,10 @@ use sink::Sink;
 /// Judge manifests with policies and say what each rule makes of each object.
 ///
 /// Mutate rules come first, and the others judge the object as they left it; with --output json the
-/// changed objects are in `patched`. Policies are Kyverno's ClusterPolicy and Policy. Folders are walked in sorted order for .yaml, .yml
-/// and .json files. Objects are judged one by one as they are read, so an input of any length needs
+/// changed objects are in `patched`. Policies are Kyverno's (ClusterPolicy, Policy, and the CEL kinds
+/// ValidatingPolicy and MutatingPolicy with their namespaced twins) and Kubernetes' own
+/// ValidatingAdmissionPolicy with its bindings, each binding a rule. Folders are walked in sorted order
+/// for .yaml, .yml and .json files. Objects are judged one by one as they are read, so an input of any length needs
 /// little memory. An object without a namespace is in `default`, as kubectl would have it.
 ///
 /// Objects are judged as they are written, like the established command does: a pod without a
@@ -58,6 +60,10 @@ pub(crate) struct Apply {
     /// Exceptions to the policies (PolicyException): a file or a folder. May be given several times.
     #[arg(long, short, value_name = "FILE|DIR")]
     exception: Vec<PathBuf>,
+    /// Objects that policies take as parameters (`paramKind`): a file or a folder. May be given several
+    /// times.
+    #[arg(long, value_name = "FILE|DIR")]
+    param_resource: Vec<PathBuf>,
     /// Hold pods, and the pods of controllers, against the Pod Security Standards, each check a row of
     /// its own; with or without policies. LEVEL is privileged, baseline or restricted; VERSION is latest,
     /// or a version such as v1.30.
@@ -102,7 +108,8 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
         console.warn(&format!("exception `{name}` has expired and exempts nothing"));
     }
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
-    let (parameters, answers) = (Vec::new(), HashMap::new());
+    let parameters = policies::load_parameters(&command.param_resource)?;
+    let answers = HashMap::new();
     let circumstances = Circumstances {
         values,
         exceptions,
@@ -162,7 +169,7 @@ fn load_policies(
     if loaded.policies.is_empty() {
         if code == ExitCode::Done {
             return Err(Failure::input("no policy in the given paths")
-                .help("policies are Kyverno's ClusterPolicy and Policy objects"));
+                .help("policies are Kyverno's kinds, and ValidatingAdmissionPolicy"));
         }
         // Each document was named above; there is nothing left to judge with.
         return Err(Failure { code, message: "no policy can be used".into(), help: String::new() });
