@@ -242,6 +242,10 @@ impl<'d> Checker<'d> {
     fn element(&self, offset: usize, known: Option<Type>, found: Type) -> Result<Type, Wrong> {
         match known {
             Some(known) if self.mixed => Ok(known.join(&found)),
+            // Elsewhere `dyn` stands for whatever it may be; written side by side it is a type of its own.
+            Some(known) if (known == Type::Dyn) != (found == Type::Dyn) => {
+                Err(Wrong::new(offset, format!("elements of types `{known}` and `{found}`")))
+            }
             known => same(offset, known, found),
         }
     }

@@ -20,6 +20,7 @@ pub struct Declarations {
     names: HashMap<String, (usize, Type)>,
     functions: HashMap<String, Vec<Arc<Overload>>>,
     messages: HashMap<&'static str, Fields>,
+    forbids_bind: bool,
 }
 
 /// The fields of a message, each with its type; `None` where it has whatever fields it is given, as have
@@ -53,6 +54,15 @@ impl Declarations {
         let overload = Arc::new(Overload { signature, run: Run::Host(number) });
         self.functions.entry(name.to_owned()).or_default().push(overload);
         Ok(())
+    }
+
+    /// Leaves out `cel.bind`, which the API server does not have.
+    pub fn forbid_bind(&mut self) {
+        self.forbids_bind = true;
+    }
+
+    pub(crate) fn has_bind(&self) -> bool {
+        !self.forbids_bind
     }
 
     /// Declares a message that expressions may make, with its fields.

@@ -96,7 +96,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a pod breaks, in the order of the checks' names; nothing where it may run. Where a check of
+/// What a pod breaks, in the order in which the API server says it (checks of `baseline` first, each
+/// level by the checks' names); nothing where it may run. Where a check of
 /// `restricted` says more than one of `baseline`, only the former speaks.
 pub fn evaluate(level: Level, version: Version, pod: &Pod<'_>) -> Vec<Violation> {
     checks::run(level, version, pod, checks::Overlap::Overridden)

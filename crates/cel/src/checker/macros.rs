@@ -22,7 +22,8 @@ impl Checker<'_> {
                 _ => None,
             };
         };
-        if name == "bind" && matches!(&target.kind, Kind::Name(module) if module == "cel") {
+        let is_bind = name == "bind" && self.declarations.has_bind();
+        if is_bind && matches!(&target.kind, Kind::Name(module) if module == "cel") {
             return match arguments {
                 [local, value, body] => Some(self.bind(local, value, body)),
                 _ => Some(Err(Wrong::new(offset, "`cel.bind` takes a name, a value and a body"))),

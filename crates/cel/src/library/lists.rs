@@ -40,9 +40,9 @@ fn is_sorted<'v>(ground: &Ground<'_>, arguments: &[Value<'v>]) -> Outcome<'v> {
     let list = list(ground, arguments)?;
     let mut before: Option<Value<'v>> = None;
     for element in list.iter() {
-        if let Some(before) = before
-            && order(ground.meter, &before, &element)? == Some(Ordering::Greater)
-        {
+        // The first is compared with itself: a list of what has no order is a fault however short.
+        let earlier = before.as_ref().unwrap_or(&element);
+        if order(ground.meter, earlier, &element)? == Some(Ordering::Greater) {
             return Ok(Value::Bool(false));
         }
         before = Some(element);
@@ -75,11 +75,8 @@ fn extreme<'v>(
 ) -> Outcome<'v> {
     let mut found: Option<Value<'v>> = None;
     for element in list(ground, arguments)?.iter() {
-        let better = match &found {
-            Some(found) => order(ground.meter, &element, found)? == Some(wanted),
-            None => true,
-        };
-        if better {
+        let best = found.as_ref().unwrap_or(&element);
+        if order(ground.meter, &element, best)? == Some(wanted) || found.is_none() {
             found = Some(element);
         }
     }

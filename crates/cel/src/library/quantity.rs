@@ -10,7 +10,7 @@ use crate::value::{Opaque, Value};
 pub(crate) const ROWS: &[Row] = &[
     ("quantity", "(string)->quantity", quantity),
     ("isQuantity", "(string)->bool", is_quantity),
-    ("sign", "quantity.()->int", |_, values| read(values, |amount| Ok(Value::Int(sign(amount))))),
+    ("sign", "(quantity)->int", |_, values| read(values, |amount| Ok(Value::Int(sign(amount))))),
     ("isInteger", "quantity.()->bool", |_, values| {
         read(values, |amount| Ok(Value::Bool(amount.as_integer().is_some())))
     }),

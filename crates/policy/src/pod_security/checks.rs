@@ -132,7 +132,8 @@ impl Check {
     }
 }
 
-/// The checks of a level, and of the levels below it, with the form that holds in a version.
+/// The checks of a level, and of the levels below it, with the form that holds in a version. Where
+/// checks override others they come in the API server's order, the lower level first.
 fn applicable(
     level: Level,
     version: Version,
@@ -143,11 +144,16 @@ fn applicable(
         overlap == Overlap::Overridden
             && CHECKS.iter().filter(applies).any(|other| other.overrides == Some(check.id))
     };
-    CHECKS
+    let mut found: Vec<(&'static Check, Judge)> = CHECKS
         .iter()
         .filter(applies)
-        .filter(move |check| !overridden(check))
-        .filter_map(move |check| Some((check, check.form(version)?)))
+        .filter(|check| !overridden(check))
+        .filter_map(|check| Some((check, check.form(version)?)))
+        .collect();
+    if overlap == Overlap::Overridden {
+        found.sort_by_key(|(check, _)| check.level);
+    }
+    found.into_iter()
 }
 
 /// Names of the checks that [`run`] runs.

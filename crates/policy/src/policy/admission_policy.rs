@@ -101,15 +101,17 @@ impl PolicyBinding {
     fn place(&self) -> Result<Option<Resources>, ParseError> {
         self.spec()?
             .get("matchResources")
-            .map(|value| cel_kinds::match_resources(value, "spec.matchResources", everything))
+            .map(|value| {
+                cel_kinds::match_resources(value, "spec.matchResources", || Some(everything()))
+            })
             .transpose()
     }
 }
 
 /// What a binding that names no resources is about.
-fn everything() -> Option<Filter> {
+fn everything() -> Filter {
     let resources = ResourceSelector::new(&["*"], &["*"], &["*/*"]);
-    Some(Filter::of_resources(resources, Vec::new(), &[], None))
+    Filter::of_resources(resources, Vec::new(), &[], None)
 }
 
 /// Reads a ValidatingAdmissionPolicy as it is in force: one rule for each binding, called as the binding

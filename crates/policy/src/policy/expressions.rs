@@ -197,6 +197,7 @@ pub(super) fn parse_admission(
     precondition: Status,
 ) -> Result<Expressions, ParseError> {
     let mut declared = declarations(spec.get("paramKind").is_some());
+    declared.forbid_bind();
     // Conditions come before variables, and do not know them.
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     let variables = variables(spec, &mut declared)?;
@@ -205,9 +206,40 @@ pub(super) fn parse_admission(
     if demands.is_empty() && annotations == 0 {
         return Err(spec.error("validations", "needs at least one expression"));
     }
+    for (name, programs) in [
+        ("matchConditions", conditions.iter().map(|each| &each.program).collect::<Vec<_>>()),
+        ("validations", demands.iter().map(|each| &each.program).collect()),
+    ] {
+        is_known_to_be(
+            &Type::Bool,
+            &programs,
+            |place| format!("{name}[{place}].expression"),
+            spec,
+        )?;
+    }
+    let messages: Vec<&Program> =
+        demands.iter().filter_map(|each| each.message_program.as_ref()).collect();
+    is_known_to_be(&Type::String, &messages, |_| "validations".to_owned(), spec)?;
     let goes_on = precondition == Status::Skip;
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on };
     Ok(Expressions { variables, conditions, demands, parameters, on_fault })
+}
+
+/// The API server takes only expressions of which it knows the type before it sees an object.
+fn is_known_to_be(
+    wanted: &Type,
+    programs: &[&Program],
+    name: impl Fn(usize) -> String,
+    spec: &Fields<'_>,
+) -> Result<(), ParseError> {
+    let Some(place) = programs.iter().position(|program| program.result() != wanted) else {
+        return Ok(());
+    };
+    let expression = programs.get(place).map_or("", |program| program.expression().trim());
+    let message = format!(
+        "`{expression}` may be of any type, and must be of type `{wanted}` whatever the object holds"
+    );
+    Err(spec.error(&name(place), message))
 }
 
 /// Names that every expression of a CEL policy knows.
