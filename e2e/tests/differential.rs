@@ -79,6 +79,66 @@ async fn admission_policies_are_judged_as_the_api_server_does() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn mutating_policies_change_what_the_api_server_does() -> Result<()> {
+    let seed = seed();
+    let cluster = Cluster::start(ClusterOptions::default()).await?;
+    cluster.create_labelled_namespace(NAMESPACE, &[("stage", "prod")]).await?;
+    let cases = policies::mutating();
+    let set = in_force(&cluster, &cases).await?;
+    let client = cluster.client().await?;
+    let pods = accepted(&client, seed).await?;
+    // The two plugins read their policies each in its time.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (mut apart, mut changed) = (Vec::new(), 0);
+    for case in &cases {
+        for (pod, stored) in &pods {
+            let before = labelled(stored, &case.name);
+            let theirs = match create(&client, NAMESPACE, &labelled(pod, &case.name)).await {
+                Ok(stored) => Ok(lasting(stored)),
+                Err(kube::Error::Api(status)) => Err(status.message.clone()),
+                Err(error) => return Err(error.into()),
+            };
+            let ours = mutated(&set, &before)?.map(lasting);
+            changed += usize::from(ours.as_ref().is_ok_and(|ours| *ours != lasting(before)));
+            let same = match (&theirs, &ours) {
+                (Ok(theirs), Ok(ours)) => theirs == ours,
+                (theirs, ours) => theirs.is_err() && ours.is_err(),
+            };
+            if !same {
+                let name = &case.name;
+                apart.push(format!("{name}\n  server {theirs:?}\n  ours   {ours:?}"));
+            }
+        }
+    }
+    let apart: Vec<&String> = apart.iter().collect();
+    ensure!(apart.is_empty(), "seed {seed}: {} apart:\n{}", apart.len(), first(&apart));
+    ensure!(changed > 200, "only {changed} changed");
+    Ok(())
+}
+
+/// A pod without what is new at every try.
+fn lasting(mut pod: Value) -> Value {
+    for field in ["uid", "creationTimestamp", "managedFields", "generation"] {
+        pod["metadata"].as_object_mut().map(|fields| fields.remove(field));
+    }
+    pod
+}
+
+/// A stored pod as our engine changes it, or why it refuses.
+fn mutated(set: &PolicySet, stored: &Value) -> Result<Result<Value, String>> {
+    let request = request(stored)?;
+    let mutation = match set.mutate(&request, &environment()) {
+        Evaluation::Done(mutation) => mutation,
+        Evaluation::Needs(lookups) => anyhow::bail!("needs {lookups:?}"),
+    };
+    let refusing = mutation.responses.iter().find(|response| response.refuses());
+    Ok(match refusing {
+        Some(response) => Err(response.message.clone()),
+        None => Ok(mutation.object.unwrap_or_else(|| stored.clone())),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pod_security_levels_are_judged_as_the_api_server_does() -> Result<()> {
     let seed = seed();
     let cluster = Cluster::start(ClusterOptions::default()).await?;
@@ -205,9 +265,8 @@ async fn ask(client: &Client, namespace: &str, pod: &Value) -> Result<Said> {
     }
 }
 
-/// Each refusal of a stored pod: the words, or none for a fault. The server asks the bindings of a policy
-/// in no order, and tells what the first says.
-fn judge(set: &PolicySet, stored: &Value) -> Result<Vec<String>> {
+/// The request to create a stored pod.
+fn request(stored: &Value) -> Result<Request> {
     let mut request = Request::create(stored.clone());
     request.resource = serde_json::from_value(json!({
         "group": "", "version": "v1", "resource": "pods",
@@ -222,12 +281,22 @@ fn judge(set: &PolicySet, stored: &Value) -> Result<Vec<String>> {
         groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
         ..UserInfo::default()
     });
-    let environment = Environment {
+    Ok(request)
+}
+
+fn environment() -> Environment {
+    Environment {
         offline: true,
         parameters: Some(policies::limits().into()),
         ..Environment::at(jiff::Timestamp::now())
-    };
-    let responses = match set.evaluate(&request, &environment) {
+    }
+}
+
+/// Each refusal of a stored pod: the words, or none for a fault. The server asks the bindings of a policy
+/// in no order, and tells what the first says.
+fn judge(set: &PolicySet, stored: &Value) -> Result<Vec<String>> {
+    let request = request(stored)?;
+    let responses = match set.evaluate(&request, &environment()) {
         Evaluation::Done(responses) => responses,
         Evaluation::Needs(lookups) => anyhow::bail!("needs {lookups:?}"),
     };

@@ -625,3 +625,70 @@ results:
     ]);
     assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
 }
+
+/// Kubernetes' own policy, bound where teams have a limit of their own.
+const ADMISSION: &str = "\
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: few}
+spec:
+  paramKind: {apiVersion: v1, kind: ConfigMap}
+  matchConstraints:
+    resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  validations:
+  - expression: size(object.spec.containers) <= int(params.data.max)
+    messageExpression: \"'no more than ' + params.data.max\"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: few-limited}
+spec:
+  policyName: few
+  validationActions: [Deny, Audit]
+  paramRef: {name: limit, parameterNotFoundAction: Deny}
+";
+const LIMIT: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: limit, namespace: shop-a}
+data: {max: '0'}
+";
+
+#[test]
+fn admission_policies_are_judged_by_their_bindings() {
+    let bench = Bench::new(&[
+        ("policy.yaml", ADMISSION),
+        ("unbound.yaml", ADMISSION.split("---").next().unwrap()),
+        ("stray.yaml", ADMISSION.split("---").nth(1).unwrap()),
+        ("limit.yaml", LIMIT),
+        ("pods.yaml", PODS),
+    ]);
+    let resource = ["--resource", "pods.yaml", "--all"];
+    let run = |more: &[&str]| bench.run(&[&["policy", "apply"], more, &resource].concat());
+    assert_snapshot!("bound", run(&["policy.yaml", "--param-resource", "limit.yaml"]));
+    assert_snapshot!("without_parameters", run(&["policy.yaml"]));
+    assert_snapshot!("unbound", run(&["unbound.yaml", "--param-resource", "limit.yaml"]));
+    assert_snapshot!("stray", run(&["stray.yaml"]));
+}
+
+#[test]
+fn tests_name_admission_policies() {
+    let test = "\
+apiVersion: cli.kyverno.io/v1alpha1
+kind: Test
+metadata: {name: few}
+policies: [policy.yaml]
+resources: [pods.yaml]
+paramResources: [limit.yaml]
+results:
+- {policy: few, isValidatingAdmissionPolicy: true, kind: Pod, resources: [bad], result: fail}
+- {policy: few, isValidatingAdmissionPolicy: true, kind: Pod, resources: [bad], result: pass}
+";
+    let bench = Bench::new(&[
+        ("policy.yaml", ADMISSION),
+        ("limit.yaml", LIMIT),
+        ("pods.yaml", PODS),
+        ("kyverno-test.yaml", test),
+    ]);
+    assert_snapshot!(bench.run(&["policy", "test", ".", "--all"]));
+}

@@ -267,6 +267,31 @@ fn such_policies_are_not_asked_about_themselves() {
 }
 
 #[test]
+fn a_mutating_policy_is_bound_by_its_own_kind_of_binding() {
+    let mut document = policy(json!({"mutations": [{
+        "patchType": "ApplyConfiguration",
+        "applyConfiguration": {
+            "expression": "Object{metadata: Object.metadata{labels: {'made': 'here'}}}",
+        },
+    }]}));
+    document["kind"] = "MutatingAdmissionPolicy".into();
+    document["spec"].as_object_mut().unwrap().remove("validations");
+    assert!(!binding("b", json!({})).binds(&document));
+    let mut bound = binding_document("b", json!({}));
+    bound["kind"] = "MutatingAdmissionPolicyBinding".into();
+    assert!(PolicyBinding::parse(&bound).is_err(), "it has no actions");
+    bound["spec"].as_object_mut().unwrap().remove("validationActions");
+    let bound = PolicyBinding::parse(&bound).unwrap();
+    assert!(bound.binds(&document));
+    let set = PolicySet::compile(vec![parsed(&document, &[bound])]).0;
+    let Evaluation::Done(mutation) = set.mutate(&create(json!({})), &offline()) else {
+        panic!("needs something")
+    };
+    assert_eq!(mutation.responses[0].rule.as_ref(), "b");
+    assert_eq!(mutation.object.unwrap()["metadata"]["labels"], json!({"made": "here"}));
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place() {
     let policies = [
         json!({"validations": []}),

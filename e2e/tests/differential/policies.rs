@@ -283,28 +283,91 @@ pub(crate) fn limits() -> Vec<Value> {
     vec![map("team-a", "two", "2"), map("team-a", "nine", "9"), map("team-b", "one", "1")]
 }
 
-pub(crate) fn case(name: &str, mut spec: Value, bindings: &[Value]) -> Case {
+pub(crate) fn case(name: &str, spec: Value, bindings: &[Value]) -> Case {
+    let deny = |more: &Value| {
+        let mut spec = json!({"validationActions": ["Deny"]});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
+        spec
+    };
+    case_of("ValidatingAdmissionPolicy", name, spec, bindings.iter().map(deny))
+}
+
+/// Mutations, each the only one of a policy: those that make a list are operations.
+const MUTATIONS: &[&str] = &[
+    "Object{metadata: Object.metadata{labels: {'made': 'here'}}}",
+    "Object{spec: Object.spec{terminationGracePeriodSeconds: 5}}",
+    "Object{spec: Object.spec{containers: object.spec.containers.map(c, \
+     Object.spec.containers{name: c.name, image: 'mirror/' + c.image})}}",
+    "Object{spec: Object.spec{securityContext: Object.spec.securityContext{runAsNonRoot: true}}}",
+    "Object{metadata: Object.metadata{finalizers: ['a.b/c']}}",
+    "Object{spec: Object.spec{containers: [Object.spec.containers{\
+     name: variables.first.name, command: ['x']}]}}",
+    "Object{spec: Object.spec{nowhere: 1}}",
+    "Object{metadata: Object.metadata{?annotations: object.metadata.?labels[?'team']\
+     .optMap(t, {'team': t})}}",
+    "object.spec.hostNetwork ? Object{} : Object{metadata: Object.metadata{labels: {'a': 'b'}}}",
+    "[JSONPatch{op: 'add', path: '/metadata/labels/a', value: 'b'}, \
+     JSONPatch{op: 'replace', path: '/spec/containers/0/image', value: 'other'}]",
+    "[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('a.b/c'), \
+     value: string(object.metadata.labels.size())}]",
+    "[JSONPatch{op: 'test', path: '/spec/hostNetwork', value: true}, \
+     JSONPatch{op: 'add', path: '/metadata/labels/host', value: 'yes'}]",
+    "[JSONPatch{op: 'remove', path: '/metadata/labels/team'}]",
+    "[JSONPatch{op: 'copy', from: '/metadata/name', path: '/metadata/labels/name'}]",
+    "[JSONPatch{op: 'test', path: '/a', value: 1}].filter(o, false)",
+    // The API server does not take this one: it cannot know of what the list is.
+    "object.spec.containers.size() > 1 ? [] : []",
+];
+
+/// Policies that change pods.
+pub(crate) fn mutating() -> Vec<Case> {
+    let mutation = |expression: &&str| {
+        let inner = json!({"expression": expression});
+        if expression.contains("Object{") {
+            json!({"patchType": "ApplyConfiguration", "applyConfiguration": inner})
+        } else {
+            json!({"patchType": "JSONPatch", "jsonPatch": inner})
+        }
+    };
+    let one_by_one = MUTATIONS.iter().map(|expression| vec![mutation(expression)]);
+    // The second sees what the first made.
+    let both = [0, 10].iter().filter_map(|place| MUTATIONS.get(*place)).map(mutation).collect();
+    let with = |(number, mutations): (usize, Vec<Value>)| {
+        ["Fail", "Ignore"].map(|failure_policy| {
+            let spec = json!({
+                "failurePolicy": failure_policy, "reinvocationPolicy": "Never",
+                "variables": [{"name": "first", "expression": "object.spec.containers[0]"}],
+                "mutations": mutations,
+            });
+            let name = format!("m{number}-{}", failure_policy.to_lowercase());
+            case_of("MutatingAdmissionPolicy", &name, spec, std::iter::once(json!({})))
+        })
+    };
+    one_by_one.chain([both]).enumerate().flat_map(with).collect()
+}
+
+fn case_of(kind: &str, name: &str, mut spec: Value, bindings: impl Iterator<Item = Value>) -> Case {
     const GROUP: &str = "admissionregistration.k8s.io/v1";
     spec["matchConstraints"] = json!({
         "objectSelector": {"matchLabels": {LABEL: name}},
         "resourceRules": [{
-            "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["*"],
+            "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"],
+            "operations": ["CREATE"],
         }],
     });
     let policy = json!({
-        "apiVersion": GROUP, "kind": "ValidatingAdmissionPolicy",
+        "apiVersion": GROUP, "kind": kind,
         "metadata": {"name": name}, "spec": spec,
     });
-    let bind = |(number, more): (usize, &Value)| {
-        let mut spec = json!({"policyName": name, "validationActions": ["Deny"]});
-        for (key, value) in more.as_object().into_iter().flatten() {
-            spec[key] = value.clone();
-        }
+    let bind = |(number, mut spec): (usize, Value)| {
+        spec["policyName"] = name.into();
         json!({
-            "apiVersion": GROUP, "kind": "ValidatingAdmissionPolicyBinding",
+            "apiVersion": GROUP, "kind": format!("{kind}Binding"),
             "metadata": {"name": format!("{name}-{number}")}, "spec": spec,
         })
     };
-    let bindings = bindings.iter().enumerate().map(bind).collect();
+    let bindings = bindings.enumerate().map(bind).collect();
     Case { name: name.to_owned(), policy, bindings }
 }

@@ -34,7 +34,7 @@ pub struct Loaded {
     admission: Admission,
 }
 
-/// ValidatingAdmissionPolicies, which are made when all bindings are known.
+/// Kubernetes' own admission policies, which are made when all bindings are known.
 #[derive(Debug, Default)]
 struct Admission {
     /// Where each policy stands, `FILE:LINE`, and its document.
@@ -99,13 +99,13 @@ pub fn load_exceptions(paths: &[PathBuf]) -> Result<Vec<PolicyException>, Failur
 // === impl Loaded ===
 
 impl Loaded {
-    /// Makes the ValidatingAdmissionPolicies, now that all bindings are known.
+    /// Makes Kubernetes' own admission policies, now that all bindings are known.
     fn bind(&mut self) {
         let Admission { policies, bindings } = std::mem::take(&mut self.admission);
         let name_of = |document: &Value| text(document, "/metadata/name").to_owned();
         for (place, binding) in &bindings {
             let wanted = binding.policy();
-            if !policies.iter().any(|(_, document)| name_of(document) == wanted) {
+            if !policies.iter().any(|(_, document)| binding.binds(document)) {
                 let name = binding.name();
                 let message = format!("binding `{name}` binds `{wanted}`, which is not here");
                 self.warnings.push(format!("{place}: {message}"));
@@ -116,12 +116,12 @@ impl Loaded {
             let own: Vec<&PolicyBinding> = bindings
                 .iter()
                 .map(|(_, binding)| binding)
-                .filter(|binding| binding.policy() == name)
+                .filter(|binding| binding.binds(document))
                 .collect();
             if own.is_empty() {
-                let message = "has no binding here: judged as if bound everywhere, with Deny";
-                self.warnings
-                    .push(format!("{place}: ValidatingAdmissionPolicy `{name}` {message}"));
+                let kind = text(document, "/kind");
+                let message = "has no binding here: taken as if it were bound everywhere";
+                self.warnings.push(format!("{place}: {kind} `{name}` {message}"));
             }
             match parse_admission_policy(document, &own) {
                 Ok(policy) => self.policies.push(policy),

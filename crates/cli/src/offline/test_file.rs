@@ -99,7 +99,8 @@ pub struct Expected {
     pub is_namespaced_validating_policy: Option<bool>,
     /// Whether the policy is a ValidatingAdmissionPolicy.
     pub is_validating_admission_policy: Option<bool>,
-    is_mutating_admission_policy: Option<bool>,
+    /// Whether the policy is a MutatingAdmissionPolicy.
+    pub is_mutating_admission_policy: Option<bool>,
     /// Whether the policy is a MutatingPolicy.
     pub is_mutating_policy: Option<bool>,
     /// Whether the policy is a NamespacedMutatingPolicy.
@@ -237,7 +238,6 @@ impl Expected {
     /// What this expectation needs that cannot be run.
     pub fn unsupported(&self) -> Option<&'static str> {
         let flags = [
-            self.is_mutating_admission_policy,
             self.is_image_validating_policy,
             self.is_namespaced_image_validating_policy,
             self.is_generating_policy,

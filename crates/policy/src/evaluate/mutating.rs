@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use proofstream_cel::{List, Meter, Value as CelValue};
-use proofstream_schema::{AtomicLists, Schemas};
+use proofstream_schema::Schemas;
 use serde_json::{Map, Value};
 
 use super::Said;
@@ -90,7 +90,7 @@ impl<'s> Run<'s> {
             }
         }
         let shape = Schemas::built_in().of_kind(text("apiVersion"), text("kind"));
-        proofstream_schema::apply(shape, object, &configuration, AtomicLists::Replaced)
+        proofstream_schema::apply(shape, object, &configuration, self.changes.lists)
             .map_err(|error| format!("the configuration cannot be applied: {error}"))
     }
 

@@ -1,12 +1,15 @@
-//! Reading of ValidatingAdmissionPolicy with its bindings (`admissionregistration.k8s.io`): the policy
-//! says what must hold, and each binding where, with which parameters, and what a failure does.
+//! Reading of ValidatingAdmissionPolicy and MutatingAdmissionPolicy with their bindings
+//! (`admissionregistration.k8s.io`): the policy says what must hold or what is changed, and each binding
+//! where, with which parameters, and what a failure does.
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>
+//! <https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/>
 
 use serde_json::Value;
 
 use super::cel_kinds::{self, Head, Resources};
-use super::expressions::{self, Parameters};
+use super::expressions::{self, Changes, Parameters};
+use super::mutation::{Change, Mutate};
 use super::validation::{Assertion, Validation};
 use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
@@ -15,27 +18,74 @@ use crate::response::{FailurePolicy, Mode, RuleKind, Status};
 use crate::selection::{Filter, ResourceSelector, Selection};
 
 const GROUP: &str = "admissionregistration.k8s.io";
-const POLICY: &str = "ValidatingAdmissionPolicy";
-const BINDING: &str = "ValidatingAdmissionPolicyBinding";
-
-const SPEC_FIELDS: [&str; 7] = [
-    "paramKind",
-    "matchConstraints",
-    "validations",
-    "failurePolicy",
-    "auditAnnotations",
-    "matchConditions",
-    "variables",
-];
-
-/// Whether a document is a ValidatingAdmissionPolicy.
-pub fn is_admission_policy(document: &Value) -> bool {
-    cel_kinds::is_of_group(document, GROUP, &[POLICY])
+/// What such a policy is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Validate,
+    Mutate,
 }
 
-/// A ValidatingAdmissionPolicyBinding.
+impl Purpose {
+    fn of(document: &Value, kind: fn(Self) -> &'static str) -> Option<Self> {
+        let is = |purpose: &Self| cel_kinds::is_of_group(document, GROUP, &[kind(*purpose)]);
+        [Self::Validate, Self::Mutate].into_iter().find(is)
+    }
+
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Validate => "ValidatingAdmissionPolicy",
+            Self::Mutate => "MutatingAdmissionPolicy",
+        }
+    }
+
+    fn binding(self) -> &'static str {
+        match self {
+            Self::Validate => "ValidatingAdmissionPolicyBinding",
+            Self::Mutate => "MutatingAdmissionPolicyBinding",
+        }
+    }
+
+    /// The resources of both kinds.
+    fn resources(self) -> [&'static str; 2] {
+        match self {
+            Self::Validate => ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+            Self::Mutate => ["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"],
+        }
+    }
+
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Validate => &[
+                "paramKind",
+                "matchConstraints",
+                "validations",
+                "failurePolicy",
+                "auditAnnotations",
+                "matchConditions",
+                "variables",
+            ],
+            Self::Mutate => &[
+                "paramKind",
+                "matchConstraints",
+                "mutations",
+                "failurePolicy",
+                "reinvocationPolicy",
+                "matchConditions",
+                "variables",
+            ],
+        }
+    }
+}
+
+/// Whether a document is a ValidatingAdmissionPolicy or a MutatingAdmissionPolicy.
+pub fn is_admission_policy(document: &Value) -> bool {
+    Purpose::of(document, Purpose::policy).is_some()
+}
+
+/// A ValidatingAdmissionPolicyBinding or MutatingAdmissionPolicyBinding.
 #[derive(Debug, Clone)]
 pub struct PolicyBinding {
+    purpose: Purpose,
     name: String,
     policy: String,
     spec: Value,
@@ -44,7 +94,7 @@ pub struct PolicyBinding {
 impl PolicyBinding {
     /// Whether a document is one.
     pub fn is_binding(document: &Value) -> bool {
-        cel_kinds::is_of_group(document, GROUP, &[BINDING])
+        Purpose::of(document, Purpose::binding).is_some()
     }
 
     /// Reads one, and checks all of it that does not depend on the policy.
@@ -53,9 +103,15 @@ impl PolicyBinding {
     /// An unknown field or value, or something missing: with its path.
     pub fn parse(document: &Value) -> Result<Self, ParseError> {
         let head = Head::read(document, "")?;
-        let known = ["policyName", "paramRef", "matchResources", "validationActions"];
-        let spec = Fields::new(head.spec, "spec", &known)?;
+        let purpose = Purpose::of(document, Purpose::binding);
+        let purpose = purpose.ok_or_else(|| ParseError::new("kind", "is no policy's binding"))?;
+        let known: &[&str] = match purpose {
+            Purpose::Validate => &["policyName", "paramRef", "matchResources", "validationActions"],
+            Purpose::Mutate => &["policyName", "paramRef", "matchResources"],
+        };
+        let spec = Fields::new(head.spec, "spec", known)?;
         let made = Self {
+            purpose,
             name: head.name.to_owned(),
             policy: spec.required_text("policyName")?.to_owned(),
             spec: head.spec.clone(),
@@ -78,12 +134,21 @@ impl PolicyBinding {
         &self.policy
     }
 
+    /// Whether it puts this policy into force.
+    pub fn binds(&self, policy: &Value) -> bool {
+        Purpose::of(policy, Purpose::policy) == Some(self.purpose)
+            && policy.pointer("/metadata/name").and_then(Value::as_str) == Some(&*self.policy)
+    }
+
     fn spec(&self) -> Result<Fields<'_>, ParseError> {
         Fields::open(&self.spec, "spec")
     }
 
     /// What a failure does.
     fn mode(&self) -> Result<Mode, ParseError> {
+        if self.purpose == Purpose::Mutate {
+            return Ok(Mode::Enforce);
+        }
         let spec = self.spec()?;
         let actions = cel_kinds::actions(&spec)?;
         if actions.is_empty() {
@@ -114,7 +179,7 @@ fn everything() -> Filter {
     Filter::of_resources(resources, Vec::new(), &[], None)
 }
 
-/// Reads a ValidatingAdmissionPolicy as it is in force: one rule for each binding, called as the binding
+/// Reads a policy as it is in force: one rule for each binding, called as the binding
 /// is. Without bindings the API server would not ask it at all; it gets one rule then, called as the
 /// policy is, which judges what it matches as if it were bound everywhere and denied.
 ///
@@ -125,19 +190,23 @@ pub fn parse_admission_policy(
     bindings: &[&PolicyBinding],
 ) -> Result<Policy, ParseError> {
     let head = Head::read(document, "")?;
-    let spec = Fields::new(head.spec, "spec", &SPEC_FIELDS)?;
+    let purpose = Purpose::of(document, Purpose::policy);
+    let purpose = purpose.ok_or_else(|| ParseError::new("kind", "is no admission policy"))?;
+    let spec = Fields::new(head.spec, "spec", purpose.fields())?;
     let settings = cel_kinds::settings(&spec)?;
     let mut rules = Vec::new();
     for binding in bindings {
-        rules.push(bound(&spec, &settings, binding)?);
+        rules.push(bound(purpose, &spec, &settings, binding)?);
     }
     if rules.is_empty() {
-        rules.push(rule(&spec, head.name, &settings, None, Vec::new())?);
+        let name = head.name;
+        rules.push(rule(purpose, &spec, name, &settings, None, Vec::new())?);
     }
-    head.policy(POLICY, settings, rules)
+    head.policy(purpose.policy(), settings, rules)
 }
 
 fn bound(
+    purpose: Purpose,
     spec: &Fields<'_>,
     settings: &Settings,
     binding: &PolicyBinding,
@@ -146,11 +215,13 @@ fn bound(
     let place = binding.place()?;
     let (matched, excluded) =
         place.map(|place| (place.matched, place.excluded)).unwrap_or_default();
-    let made = rule(spec, &binding.name, settings, in_binding.get("paramRef"), excluded)?;
+    let reference = in_binding.get("paramRef");
+    let made = rule(purpose, spec, &binding.name, settings, reference, excluded)?;
     Ok(Rule { mode: Some(binding.mode()?), confined_to: Selection::any(matched), ..made })
 }
 
 fn rule(
+    purpose: Purpose,
     spec: &Fields<'_>,
     name: &str,
     settings: &Settings,
@@ -159,38 +230,54 @@ fn rule(
 ) -> Result<Rule, ParseError> {
     let about = cel_kinds::constraints(spec)?;
     excluded.extend(about.excluded);
-    excluded.push(itself());
+    excluded.push(itself(purpose));
     let on_fault = match settings.failure_policy {
         FailurePolicy::Fail => Status::Error,
         FailurePolicy::Ignore => Status::Skip,
     };
     let parameters = parameters(spec, reference, on_fault)?;
-    let expressions = expressions::parse_admission(spec, parameters, on_fault)?;
-    let assertion = Assertion::Cel(expressions);
-    let validation = Validation { message: None, raw_message: String::new(), assertion };
+    let (kind, cel_preconditions, action) = match purpose {
+        Purpose::Validate => {
+            let expressions = expressions::parse_admission(spec, parameters, on_fault)?;
+            let assertion = Assertion::Cel(expressions);
+            let validation = Validation { message: None, raw_message: String::new(), assertion };
+            (RuleKind::Validate, Vec::new(), Action::Validate(Box::new(validation)))
+        }
+        Purpose::Mutate => {
+            let (conditions, changes) = expressions::parse_mutating_admission(spec, on_fault)?;
+            (RuleKind::Mutate, conditions, mutation(spec, changes))
+        }
+    };
     Ok(Rule {
         asks_roles: false,
         name: name.into(),
-        kind: RuleKind::Validate,
+        kind,
         selection: Selection::Any(about.matched),
         confined_to: None,
         exclusion: Selection::any(excluded),
         context: Vec::new(),
         preconditions: crate::condition::Conditions::default(),
         skip_background_requests: false,
-        action: Action::Validate(Box::new(validation)),
+        action,
         mode: None,
         overrides: Vec::new(),
         allow_existing_violations: false,
         derived: false,
-        cel_preconditions: Vec::new(),
+        cel_preconditions,
     })
 }
 
+fn mutation(spec: &Fields<'_>, changes: Changes) -> Action {
+    if spec.get("paramKind").is_some() {
+        return Action::NotSupported("paramKind of a MutatingAdmissionPolicy");
+    }
+    let change = Change::Expressions(Box::new(changes));
+    Action::Mutate(Box::new(Mutate { change, targets: Vec::new(), on_policy_update: None }))
+}
+
 /// What such policies are never asked about: a cluster must be able to get rid of a bad one.
-fn itself() -> Filter {
-    let resources = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
-    let resources = ResourceSelector::new(&[GROUP], &["*"], &resources);
+fn itself(purpose: Purpose) -> Filter {
+    let resources = ResourceSelector::new(&[GROUP], &["*"], &purpose.resources());
     Filter::of_resources(resources, Vec::new(), &[], None)
 }
 

@@ -3,6 +3,7 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>
 
 use proofstream_cel::{Declarations, Program, Type};
+use proofstream_schema::AtomicLists;
 use serde_json::Value;
 
 use super::functions;
@@ -48,6 +49,8 @@ pub(crate) struct Changes {
     pub(crate) on_fault: OnFault,
     /// Where the template stands that is seen in the place of the object.
     pub(crate) template: Option<&'static [&'static str]>,
+    /// What becomes of lists that are one value each.
+    pub(crate) lists: AtomicLists,
 }
 
 /// One mutation.
@@ -265,17 +268,51 @@ pub(super) fn parse_mutating(
     declared.declare_open_message("Object");
     declared.declare_message("JSONPatch", &OPERATION);
     let variables = variables(spec, &mut declared)?;
+    let mutations = mutations(spec, &declared)?;
+    annotations(spec, &declared)?;
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
+    let lists = AtomicLists::Replaced;
+    Ok((conditions, Changes { variables, mutations, on_fault, template, lists }))
+}
+
+/// Reads the expressions of a MutatingAdmissionPolicy.
+pub(super) fn parse_mutating_admission(
+    spec: &Fields<'_>,
+    precondition: Status,
+) -> Result<(Vec<Precondition>, Changes), ParseError> {
+    let mut declared = declarations(spec.get("paramKind").is_some());
+    declared.forbid_bind();
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    declared.declare_open_message("Object");
+    declared.declare_message("JSONPatch", &OPERATION);
+    let variables = variables(spec, &mut declared)?;
+    let mutations = mutations(spec, &declared)?;
+    let made = |wanted: &CelPatch| match wanted {
+        CelPatch::Apply(_) => Type::Message("Object".into()),
+        CelPatch::Operations(_) => Type::List(Box::new(Type::Message("JSONPatch".into()))),
+    };
+    for (place, mutation) in mutations.iter().enumerate() {
+        let (CelPatch::Apply(program) | CelPatch::Operations(program)) = mutation;
+        is_known_to_be(&made(mutation), &[program], |_| format!("mutations[{place}]"), spec)?;
+    }
+    let programs: Vec<&Program> = conditions.iter().map(|each| &each.program).collect();
+    let name = |place| format!("matchConditions[{place}].expression");
+    is_known_to_be(&Type::Bool, &programs, name, spec)?;
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
+    let (template, lists) = (None, AtomicLists::Refused);
+    Ok((conditions, Changes { variables, mutations, on_fault, template, lists }))
+}
+
+fn mutations(spec: &Fields<'_>, declared: &Declarations) -> Result<Vec<CelPatch>, ParseError> {
     let mut mutations = Vec::new();
     for (path, item) in entries(spec, "mutations")? {
-        mutations.push(mutation(item, &path, &declared)?);
+        mutations.push(mutation(item, &path, declared)?);
     }
     if mutations.is_empty() {
         return Err(spec.error("mutations", "needs at least one mutation"));
     }
-    annotations(spec, &declared)?;
-    let conditions = preconditions(spec, "matchConditions", &declared)?;
-    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
-    Ok((conditions, Changes { variables, mutations, on_fault, template }))
+    Ok(mutations)
 }
 
 /// Fields of an operation that an expression makes.

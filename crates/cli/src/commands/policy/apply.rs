@@ -29,7 +29,7 @@ use sink::Sink;
 /// Mutate rules come first, and the others judge the object as they left it; with --output json the
 /// changed objects are in `patched`. Policies are Kyverno's (ClusterPolicy, Policy, and the CEL kinds
 /// ValidatingPolicy and MutatingPolicy with their namespaced twins) and Kubernetes' own
-/// ValidatingAdmissionPolicy with its bindings, each binding a rule. Folders are walked in sorted order
+/// ValidatingAdmissionPolicy and MutatingAdmissionPolicy with their bindings, each binding a rule. Folders are walked in sorted order
 /// for .yaml, .yml and .json files. Objects are judged one by one as they are read, so an input of any length needs
 /// little memory. An object without a namespace is in `default`, as kubectl would have it.
 ///
@@ -169,7 +169,7 @@ fn load_policies(
     if loaded.policies.is_empty() {
         if code == ExitCode::Done {
             return Err(Failure::input("no policy in the given paths")
-                .help("policies are Kyverno's kinds, and ValidatingAdmissionPolicy"));
+                .help("policies are Kyverno's kinds, and Kubernetes' own admission policies"));
         }
         // Each document was named above; there is nothing left to judge with.
         return Err(Failure { code, message: "no policy can be used".into(), help: String::new() });
