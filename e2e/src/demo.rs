@@ -145,14 +145,32 @@ async fn apply_when_served(client: &Client, yaml: &str) -> Result<()> {
     .await
 }
 
+/// Waits until the webhooks answer. Those of an earlier run are registered at its address until this one
+/// has written its own, and the API server has read them.
 async fn wait_for_webhooks(client: &Client) -> Result<()> {
     use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
     let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACES[0]);
+    let probe: Pod = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "proofstream-is-there"},
+        "spec": {"containers": [{
+            "name": "probe", "image": "registry.k8s.io/pause:3.10",
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "privileged": false, "runAsNonRoot": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }]},
+    }))?;
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     wait_until("the webhooks", Duration::from_mins(1), || async {
         let found = api.get("proofstream").await?;
         let webhooks = found.webhooks.unwrap_or_default();
         anyhow::ensure!(!webhooks.is_empty(), "none is registered yet");
-        Ok(())
+        match pods.create(&dry_run, &probe).await {
+            Err(kube::Error::Api(status)) if status.code >= 500 => bail!("{}", status.message),
+            // Whatever it says of the pod, somebody answered.
+            _ => Ok(()),
+        }
     })
     .await
 }
