@@ -20,7 +20,7 @@ pub struct Declarations {
     names: HashMap<String, (usize, Type)>,
     functions: HashMap<String, Vec<Arc<Overload>>>,
     messages: HashMap<&'static str, Fields>,
-    forbids_bind: bool,
+    strict: bool,
 }
 
 /// The fields of a message, each with its type; `None` where it has whatever fields it is given, as have
@@ -56,13 +56,15 @@ impl Declarations {
         Ok(())
     }
 
-    /// Leaves out `cel.bind`, which the API server does not have.
-    pub fn forbid_bind(&mut self) {
-        self.forbids_bind = true;
+    /// Takes only what the API server takes in its own policies: no `cel.bind`, and no expression whose
+    /// type must be seen in an object before it is known to be the wanted one.
+    pub fn be_strict(&mut self) {
+        self.strict = true;
     }
 
-    pub(crate) fn has_bind(&self) -> bool {
-        !self.forbids_bind
+    /// Whether only what the API server takes is taken.
+    pub fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Declares a message that expressions may make, with its fields.
@@ -126,7 +128,8 @@ impl Program {
     }
 
     /// The same, for an expression whose value must be of a type. One whose type only the evaluation
-    /// will know is accepted.
+    /// will know is accepted, unless
+    /// the declarations are strict.
     ///
     /// # Errors
     /// What is wrong in it, and where.
@@ -136,8 +139,15 @@ impl Program {
         wanted: &Type,
     ) -> Result<Self, CompileError> {
         let program = Self::compile(expression, declarations)?;
-        if program.result != *wanted && program.result != Type::Dyn {
-            let message = format!("must be of type `{wanted}`, not `{}`", program.result);
+        let may_be = program.result == Type::Dyn && !declarations.strict;
+        if program.result != *wanted && !may_be {
+            let message = if program.result == Type::Dyn {
+                format!(
+                    "must be of type `{wanted}` whatever the object holds: compare or convert it"
+                )
+            } else {
+                format!("must be of type `{wanted}`, not `{}`", program.result)
+            };
             return Err(CompileError::new(crate::error::Wrong::new(0, message), expression));
         }
         Ok(program)

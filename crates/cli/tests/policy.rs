@@ -647,6 +647,19 @@ spec:
   validationActions: [Deny, Audit]
   paramRef: {name: limit, parameterNotFoundAction: Deny}
 ";
+/// A policy that needs what is not done yet.
+const MARK: &str = "\
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: mark}
+spec:
+  paramKind: {apiVersion: v1, kind: ConfigMap}
+  matchConstraints:
+    resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration: {expression: 'Object{metadata: Object.metadata{labels: params.data}}'}
+";
 const LIMIT: &str = "\
 apiVersion: v1
 kind: ConfigMap
@@ -661,6 +674,7 @@ fn admission_policies_are_judged_by_their_bindings() {
         ("unbound.yaml", ADMISSION.split("---").next().unwrap()),
         ("stray.yaml", ADMISSION.split("---").nth(1).unwrap()),
         ("limit.yaml", LIMIT),
+        ("mark.yaml", MARK),
         ("pods.yaml", PODS),
     ]);
     let resource = ["--resource", "pods.yaml", "--all"];
@@ -669,6 +683,7 @@ fn admission_policies_are_judged_by_their_bindings() {
     assert_snapshot!("without_parameters", run(&["policy.yaml"]));
     assert_snapshot!("unbound", run(&["unbound.yaml", "--param-resource", "limit.yaml"]));
     assert_snapshot!("stray", run(&["stray.yaml"]));
+    assert_snapshot!("not_evaluated", run(&["mark.yaml"]));
 }
 
 #[test]

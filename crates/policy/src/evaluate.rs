@@ -52,6 +52,11 @@ impl Said {
         Self { status, message: message.into(), path: None, exception: None }
     }
 
+    /// A rule needs what is not done yet: never a pass, and never silence.
+    pub(crate) fn not_supported(what: &str) -> Self {
+        Self::new(Status::NotSupported, format!("`{what}` is not evaluated by this version"))
+    }
+
     pub(crate) fn error(what: &str, failure: &Failure) -> Self {
         Self::new(Status::Error, format!("{what}: {failure}"))
     }
@@ -281,8 +286,7 @@ fn judge(judgement: &Judgement<'_>, at: &RuleAt<'_>, empty: &Map<String, Value>)
             return said.unwrap_or_else(Some);
         }
         Action::NotSupported(what) => {
-            let message = format!("`{what}` is not evaluated by this version");
-            return Some(Said::new(Status::NotSupported, message));
+            return Some(Said::not_supported(what));
         }
     };
     let said = judge_once(judgement, at, validation, empty)?;

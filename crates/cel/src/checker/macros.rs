@@ -22,7 +22,7 @@ impl Checker<'_> {
                 _ => None,
             };
         };
-        let is_bind = name == "bind" && self.declarations.has_bind();
+        let is_bind = name == "bind" && !self.declarations.is_strict();
         if is_bind && matches!(&target.kind, Kind::Name(module) if module == "cel") {
             return match arguments {
                 [local, value, body] => Some(self.bind(local, value, body)),

@@ -215,7 +215,8 @@ impl Judge {
     fn mutate(&self, request: &mut Request, operation: Option<Operation>, judged: &mut Judged) {
         let resource = request.name.clone().unwrap_or_default();
         for (policy_index, policy) in self.policies().iter().enumerate() {
-            if !policy.mutates() {
+            // A rule that cannot be run says so.
+            if !policy.mutates() && policy.not_supported().next().is_none() {
                 continue;
             }
             let variables = self.values.variables(Some(policy.name()), &resource);

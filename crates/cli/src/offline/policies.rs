@@ -105,7 +105,8 @@ impl Loaded {
         let name_of = |document: &Value| text(document, "/metadata/name").to_owned();
         for (place, binding) in &bindings {
             let wanted = binding.policy();
-            if !policies.iter().any(|(_, document)| binding.binds(document)) {
+            let is_broken = self.broken.iter().any(|(name, _)| name == wanted);
+            if !is_broken && !policies.iter().any(|(_, document)| binding.binds(document)) {
                 let name = binding.name();
                 let message = format!("binding `{name}` binds `{wanted}`, which is not here");
                 self.warnings.push(format!("{place}: {message}"));

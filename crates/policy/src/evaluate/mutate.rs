@@ -66,12 +66,18 @@ pub(crate) fn rule(
     empty: &Map<String, Value>,
 ) -> Option<(RuleResponse, Option<Value>)> {
     let request = judgement.request;
-    let mutate = mutate_of(at)?;
     // What is deleted is not patched.
     let object = request.object.as_ref().filter(|_| request.operation != Operation::Delete)?;
     if let Err(said) = approach(judgement, target, at)? {
         return Some((dress(said, request, target, at), None));
     }
+    let mutate = match &at.rule.action {
+        Action::Mutate(mutate) => mutate,
+        Action::NotSupported(what) => {
+            return Some((dress(Said::not_supported(what), request, target, at), None));
+        }
+        _ => return None,
+    };
     let outcome = if let Some((said, _)) = exempted(judgement, target, at, empty) {
         Err(said)
     } else {

@@ -8,16 +8,15 @@
 use serde_json::Value;
 
 use super::cel_kinds::{self, Head, Resources};
-use super::expressions::{self, Changes, Parameters};
-use super::mutation::{Change, Mutate};
-use super::validation::{Assertion, Validation};
+use super::expressions::{self, Parameters};
 use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
-use crate::response::{FailurePolicy, Mode, RuleKind, Status};
+use crate::response::{Mode, RuleKind, Status};
 use crate::selection::{Filter, ResourceSelector, Selection};
 
 const GROUP: &str = "admissionregistration.k8s.io";
+
 /// What such a policy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -167,7 +166,7 @@ impl PolicyBinding {
         self.spec()?
             .get("matchResources")
             .map(|value| {
-                cel_kinds::match_resources(value, "spec.matchResources", || Some(everything()))
+                cel_kinds::match_resources(value, "spec.matchResources", Some(everything()))
             })
             .transpose()
     }
@@ -179,9 +178,9 @@ fn everything() -> Filter {
     Filter::of_resources(resources, Vec::new(), &[], None)
 }
 
-/// Reads a policy as it is in force: one rule for each binding, called as the binding
-/// is. Without bindings the API server would not ask it at all; it gets one rule then, called as the
-/// policy is, which judges what it matches as if it were bound everywhere and denied.
+/// Reads a policy as it is in force: one rule for each binding, called as the binding is. Without bindings
+/// the API server would not ask it at all; it gets one rule then, called as the policy is, as if it were
+/// bound everywhere, with `Deny`.
 ///
 /// # Errors
 /// An unknown field or value, something missing, an expression that does not compile: with its path.
@@ -226,53 +225,30 @@ fn rule(
     name: &str,
     settings: &Settings,
     reference: Option<&Value>,
-    mut excluded: Vec<Filter>,
+    excluded: Vec<Filter>,
 ) -> Result<Rule, ParseError> {
-    let about = cel_kinds::constraints(spec)?;
-    excluded.extend(about.excluded);
-    excluded.push(itself(purpose));
-    let on_fault = match settings.failure_policy {
-        FailurePolicy::Fail => Status::Error,
-        FailurePolicy::Ignore => Status::Skip,
-    };
+    let mut about = cel_kinds::constraints(spec)?;
+    about.excluded.extend(excluded);
+    about.excluded.push(itself(purpose));
+    let on_fault = cel_kinds::unevaluated(settings);
     let parameters = parameters(spec, reference, on_fault)?;
-    let (kind, cel_preconditions, action) = match purpose {
+    Ok(match purpose {
         Purpose::Validate => {
             let expressions = expressions::parse_admission(spec, parameters, on_fault)?;
-            let assertion = Assertion::Cel(expressions);
-            let validation = Validation { message: None, raw_message: String::new(), assertion };
-            (RuleKind::Validate, Vec::new(), Action::Validate(Box::new(validation)))
+            let action = cel_kinds::demanding(expressions);
+            cel_kinds::rule(name, RuleKind::Validate, about, Vec::new(), action)
         }
         Purpose::Mutate => {
+            cel_kinds::check_reinvocation(spec)?;
             let (conditions, changes) = expressions::parse_mutating_admission(spec, on_fault)?;
-            (RuleKind::Mutate, conditions, mutation(spec, changes))
+            let action = if spec.get("paramKind").is_some() {
+                Action::NotSupported("paramKind")
+            } else {
+                cel_kinds::changing(changes)
+            };
+            cel_kinds::rule(name, RuleKind::Mutate, about, conditions, action)
         }
-    };
-    Ok(Rule {
-        asks_roles: false,
-        name: name.into(),
-        kind,
-        selection: Selection::Any(about.matched),
-        confined_to: None,
-        exclusion: Selection::any(excluded),
-        context: Vec::new(),
-        preconditions: crate::condition::Conditions::default(),
-        skip_background_requests: false,
-        action,
-        mode: None,
-        overrides: Vec::new(),
-        allow_existing_violations: false,
-        derived: false,
-        cel_preconditions,
     })
-}
-
-fn mutation(spec: &Fields<'_>, changes: Changes) -> Action {
-    if spec.get("paramKind").is_some() {
-        return Action::NotSupported("paramKind of a MutatingAdmissionPolicy");
-    }
-    let change = Change::Expressions(Box::new(changes));
-    Action::Mutate(Box::new(Mutate { change, targets: Vec::new(), on_policy_update: None }))
 }
 
 /// What such policies are never asked about: a cluster must be able to get rid of a bad one.

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::autogen::{self, Template};
-use super::{Policy, Rule, Settings};
+use super::expressions::{Changes, Expressions, Precondition};
+use super::mutation::{Change, Mutate};
+use super::validation::{Assertion, Validation};
+use super::{Action, Policy, Rule, Settings};
+use crate::condition::Conditions;
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::request::Operation;
-use crate::response::{FailurePolicy, Mode};
-use crate::selection::{Filter, LabelSelector, ResourceSelector};
+use crate::response::{FailurePolicy, Mode, RuleKind, Status};
+use crate::selection::{Filter, LabelSelector, ResourceSelector, Selection};
 use crate::spelling;
 
 const GROUP: &str = "policies.kyverno.io";
@@ -151,6 +155,65 @@ pub(super) fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     })
 }
 
+/// What a rule says where a condition has no value.
+pub(super) fn unevaluated(settings: &Settings) -> Status {
+    match settings.failure_policy {
+        FailurePolicy::Fail => Status::Error,
+        FailurePolicy::Ignore => Status::Skip,
+    }
+}
+
+/// Checks `reinvocationPolicy`, which is the API server's affair.
+pub(super) fn check_reinvocation(spec: &Fields<'_>) -> Result<(), ParseError> {
+    match spec.text("reinvocationPolicy")? {
+        None | Some("Never" | "IfNeeded" | "") => Ok(()),
+        Some(word) => {
+            let message = format!("unknown value `{word}`, it is `Never` or `IfNeeded`");
+            Err(spec.error("reinvocationPolicy", message))
+        }
+    }
+}
+
+/// A rule of a policy that is CEL throughout.
+pub(super) fn rule(
+    name: &str,
+    kind: RuleKind,
+    about: Resources,
+    conditions: Vec<Precondition>,
+    action: Action,
+) -> Rule {
+    Rule {
+        asks_roles: false,
+        name: name.into(),
+        kind,
+        selection: Selection::Any(about.matched),
+        confined_to: None,
+        exclusion: Selection::any(about.excluded),
+        context: Vec::new(),
+        preconditions: Conditions::default(),
+        skip_background_requests: false,
+        action,
+        mode: None,
+        overrides: Vec::new(),
+        allow_existing_violations: false,
+        derived: false,
+        cel_preconditions: conditions,
+    }
+}
+
+/// What a rule does that demands what expressions say.
+pub(super) fn demanding(expressions: Expressions) -> Action {
+    let assertion = Assertion::Cel(expressions);
+    let validation = Validation { message: None, raw_message: String::new(), assertion };
+    Action::Validate(Box::new(validation))
+}
+
+/// What a rule does that changes the object as expressions say.
+pub(super) fn changing(changes: Changes) -> Action {
+    let change = Change::Expressions(Box::new(changes));
+    Action::Mutate(Box::new(Mutate { change, targets: Vec::new(), on_policy_update: None }))
+}
+
 /// The words of `validationActions`.
 pub(super) fn actions<'v>(spec: &Fields<'v>) -> Result<Vec<&'v str>, ParseError> {
     let actions = spec.texts("validationActions")?;
@@ -244,14 +307,14 @@ pub(super) fn constraints(spec: &Fields<'_>) -> Result<Resources, ParseError> {
     let value = spec
         .get("matchConstraints")
         .ok_or_else(|| spec.error("matchConstraints", "is required"))?;
-    match_resources(value, &spec.path("matchConstraints"), || None)
+    match_resources(value, &spec.path("matchConstraints"), None)
 }
 
 /// Reads a set of resources with what is not in it; `all` is meant where none are named.
 pub(super) fn match_resources(
     value: &Value,
     path: &str,
-    all: impl FnOnce() -> Option<Filter>,
+    all: Option<Filter>,
 ) -> Result<Resources, ParseError> {
     let known = [
         "resourceRules",
@@ -276,7 +339,7 @@ pub(super) fn match_resources(
         filters.push(resource_rule(item, &path)?);
     }
     if filters.is_empty() {
-        filters.extend(all());
+        filters.extend(all);
     }
     let mut matched = Vec::new();
     for filter in filters {

@@ -200,7 +200,7 @@ pub(super) fn parse_admission(
     precondition: Status,
 ) -> Result<Expressions, ParseError> {
     let mut declared = declarations(spec.get("paramKind").is_some());
-    declared.forbid_bind();
+    declared.be_strict();
     // Conditions come before variables, and do not know them.
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     let variables = variables(spec, &mut declared)?;
@@ -209,40 +209,9 @@ pub(super) fn parse_admission(
     if demands.is_empty() && annotations == 0 {
         return Err(spec.error("validations", "needs at least one expression"));
     }
-    for (name, programs) in [
-        ("matchConditions", conditions.iter().map(|each| &each.program).collect::<Vec<_>>()),
-        ("validations", demands.iter().map(|each| &each.program).collect()),
-    ] {
-        is_known_to_be(
-            &Type::Bool,
-            &programs,
-            |place| format!("{name}[{place}].expression"),
-            spec,
-        )?;
-    }
-    let messages: Vec<&Program> =
-        demands.iter().filter_map(|each| each.message_program.as_ref()).collect();
-    is_known_to_be(&Type::String, &messages, |_| "validations".to_owned(), spec)?;
     let goes_on = precondition == Status::Skip;
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on };
     Ok(Expressions { variables, conditions, demands, parameters, on_fault })
-}
-
-/// The API server takes only expressions of which it knows the type before it sees an object.
-fn is_known_to_be(
-    wanted: &Type,
-    programs: &[&Program],
-    name: impl Fn(usize) -> String,
-    spec: &Fields<'_>,
-) -> Result<(), ParseError> {
-    let Some(place) = programs.iter().position(|program| program.result() != wanted) else {
-        return Ok(());
-    };
-    let expression = programs.get(place).map_or("", |program| program.expression().trim());
-    let message = format!(
-        "`{expression}` may be of any type, and must be of type `{wanted}` whatever the object holds"
-    );
-    Err(spec.error(&name(place), message))
 }
 
 /// Names that every expression of a CEL policy knows.
@@ -265,8 +234,7 @@ pub(super) fn parse_mutating(
     template: Option<&'static [&'static str]>,
 ) -> Result<(Vec<Precondition>, Changes), ParseError> {
     let mut declared = declarations_of_policies(namespaced);
-    declared.declare_open_message("Object");
-    declared.declare_message("JSONPatch", &OPERATION);
+    declare_changes(&mut declared);
     let variables = variables(spec, &mut declared)?;
     let mutations = mutations(spec, &declared)?;
     annotations(spec, &declared)?;
@@ -282,26 +250,20 @@ pub(super) fn parse_mutating_admission(
     precondition: Status,
 ) -> Result<(Vec<Precondition>, Changes), ParseError> {
     let mut declared = declarations(spec.get("paramKind").is_some());
-    declared.forbid_bind();
+    declared.be_strict();
     let conditions = preconditions(spec, "matchConditions", &declared)?;
-    declared.declare_open_message("Object");
-    declared.declare_message("JSONPatch", &OPERATION);
+    declare_changes(&mut declared);
     let variables = variables(spec, &mut declared)?;
     let mutations = mutations(spec, &declared)?;
-    let made = |wanted: &CelPatch| match wanted {
-        CelPatch::Apply(_) => Type::Message("Object".into()),
-        CelPatch::Operations(_) => Type::List(Box::new(Type::Message("JSONPatch".into()))),
-    };
-    for (place, mutation) in mutations.iter().enumerate() {
-        let (CelPatch::Apply(program) | CelPatch::Operations(program)) = mutation;
-        is_known_to_be(&made(mutation), &[program], |_| format!("mutations[{place}]"), spec)?;
-    }
-    let programs: Vec<&Program> = conditions.iter().map(|each| &each.program).collect();
-    let name = |place| format!("matchConditions[{place}].expression");
-    is_known_to_be(&Type::Bool, &programs, name, spec)?;
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
     let (template, lists) = (None, AtomicLists::Refused);
     Ok((conditions, Changes { variables, mutations, on_fault, template, lists }))
+}
+
+/// What mutations make.
+fn declare_changes(declared: &mut Declarations) {
+    declared.declare_open_message("Object");
+    declared.declare_message("JSONPatch", &OPERATION);
 }
 
 fn mutations(spec: &Fields<'_>, declared: &Declarations) -> Result<Vec<CelPatch>, ParseError> {
@@ -339,10 +301,11 @@ fn mutation(value: &Value, path: &str, declared: &Declarations) -> Result<CelPat
         return compile(&inner, "expression", declared, Some(&wanted)).map(CelPatch::Apply);
     }
     let program = compile(&inner, "expression", declared, None)?;
+    let may_be = !declared.is_strict();
     let is_list = match program.result() {
-        Type::Dyn => true,
+        Type::Dyn => may_be,
         Type::List(of) => match &**of {
-            Type::Dyn => true,
+            Type::Dyn => may_be,
             Type::Message(name) => &**name == "JSONPatch",
             _ => false,
         },

@@ -4,12 +4,10 @@ use serde_json::{Value, json};
 
 use super::cel_kinds::{self, Head};
 use super::expressions;
-use super::mutation::{Change, Mutate};
 use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
-use crate::response::{FailurePolicy, RuleKind, Status};
-use crate::selection::Selection;
+use crate::response::RuleKind;
 
 const CLUSTER_WIDE: &str = "MutatingPolicy";
 const NAMESPACED: &str = "NamespacedMutatingPolicy";
@@ -36,12 +34,7 @@ pub(super) fn is_policy(document: &Value) -> bool {
 pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let head = Head::read(document, NAMESPACED)?;
     let spec = Fields::tolerant(head.spec, "spec", &SPEC_FIELDS)?;
-    if let Some(word) = spec.text("reinvocationPolicy")?
-        && !matches!(word, "Never" | "IfNeeded" | "")
-    {
-        let message = format!("unknown value `{word}`, it is `Never` or `IfNeeded`");
-        return Err(spec.error("reinvocationPolicy", message));
-    }
+    cel_kinds::check_reinvocation(&spec)?;
     let settings = cel_kinds::settings(&spec)?;
     let namespaced = head.namespace.is_some();
     let mut rules = vec![rule(&spec, &spec, head.name, &settings, namespaced, None)?];
@@ -68,12 +61,8 @@ fn rule(
     template: Option<&'static [&'static str]>,
 ) -> Result<Rule, ParseError> {
     let about = cel_kinds::constraints(about)?;
-    let unevaluated = match settings.failure_policy {
-        FailurePolicy::Fail => Status::Error,
-        FailurePolicy::Ignore => Status::Skip,
-    };
-    let (cel_preconditions, changes) =
-        expressions::parse_mutating(spec, namespaced, unevaluated, template)?;
+    let (conditions, changes) =
+        expressions::parse_mutating(spec, namespaced, cel_kinds::unevaluated(settings), template)?;
     let targets_others = spec.get("targetMatchConstraints").is_some_and(|value| !value.is_null());
     let existing = spec.get("evaluation").and_then(|value| value.get("mutateExisting"));
     let changes_existing =
@@ -84,24 +73,7 @@ fn rule(
         // Such a policy leaves requests as they are.
         Action::NotSupported("evaluation.mutateExisting")
     } else {
-        let change = Change::Expressions(Box::new(changes));
-        Action::Mutate(Box::new(Mutate { change, targets: Vec::new(), on_policy_update: None }))
+        cel_kinds::changing(changes)
     };
-    Ok(Rule {
-        asks_roles: false,
-        name: name.into(),
-        kind: RuleKind::Mutate,
-        selection: Selection::Any(about.matched),
-        confined_to: None,
-        exclusion: Selection::any(about.excluded),
-        context: Vec::new(),
-        preconditions: crate::condition::Conditions::default(),
-        skip_background_requests: false,
-        action,
-        mode: None,
-        overrides: Vec::new(),
-        allow_existing_violations: false,
-        derived: false,
-        cel_preconditions,
-    })
+    Ok(cel_kinds::rule(name, RuleKind::Mutate, about, conditions, action))
 }

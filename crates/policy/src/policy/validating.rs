@@ -5,12 +5,10 @@ use serde_json::{Map, Value};
 use super::autogen::{self, Template};
 use super::cel_kinds::{self, Head};
 use super::expressions;
-use super::validation::{Assertion, Validation};
 use super::{Action, Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
-use crate::response::{FailurePolicy, RuleKind, Status};
-use crate::selection::Selection;
+use crate::response::RuleKind;
 
 const CLUSTER_WIDE: &str = "ValidatingPolicy";
 const NAMESPACED: &str = "NamespacedValidatingPolicy";
@@ -99,29 +97,8 @@ fn rule(
     namespace: Option<&str>,
 ) -> Result<Rule, ParseError> {
     let about = cel_kinds::constraints(spec)?;
-    let unevaluated = match settings.failure_policy {
-        FailurePolicy::Fail => Status::Error,
-        FailurePolicy::Ignore => Status::Skip,
-    };
-    let (cel_preconditions, expressions) =
-        expressions::parse_validating(spec, namespace.is_some(), unevaluated)?;
-    let assertion = Assertion::Cel(expressions);
-    let validation = Validation { message: None, raw_message: String::new(), assertion };
-    Ok(Rule {
-        asks_roles: false,
-        name: name.into(),
-        kind: RuleKind::Validate,
-        selection: Selection::Any(about.matched),
-        confined_to: None,
-        exclusion: Selection::any(about.excluded),
-        context: Vec::new(),
-        preconditions: crate::condition::Conditions::default(),
-        skip_background_requests: false,
-        action: Action::Validate(Box::new(validation)),
-        mode: None,
-        overrides: Vec::new(),
-        allow_existing_violations: false,
-        derived: false,
-        cel_preconditions,
-    })
+    let (conditions, expressions) =
+        expressions::parse_validating(spec, namespace.is_some(), cel_kinds::unevaluated(settings))?;
+    let action = cel_kinds::demanding(expressions);
+    Ok(cel_kinds::rule(name, RuleKind::Validate, about, conditions, action))
 }

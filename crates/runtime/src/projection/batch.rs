@@ -11,11 +11,6 @@ use super::{LATEST, ProjectionError};
 /// One count: hour since 1970, scope, name, what is counted.
 type Count<'r> = (i64, &'static str, &'r str, &'static str);
 
-/// The lists of the latest.
-const LISTS: [&str; 4] = ["decisions", "blocks", "gaps", "scans"];
-/// Lists are cut to their length once in so many records: the cut reads all that it keeps.
-const CUT_EVERY: u64 = 256;
-
 /// Microseconds of an hour.
 const HOUR: i64 = 3_600_000_000;
 
@@ -25,15 +20,11 @@ pub(super) struct Batch<'r> {
     counts: BTreeMap<Count<'r>, (i64, Timestamp)>,
     sources: BTreeMap<&'r str, (&'r Record, i64)>,
     lists: BTreeMap<&'static str, VecDeque<&'r Record>>,
-    /// Numbers of the first and the last record.
-    span: Option<(u64, u64)>,
 }
 
 impl<'r> Batch<'r> {
     /// A record is life of its source.
     pub(super) fn spoke(&mut self, record: &'r Record) {
-        let (first, _) = self.span.unwrap_or((record.seq, record.seq));
-        self.span = Some((first, record.seq));
         let (last, records) = self.sources.entry(record.source.as_str()).or_insert((record, 0));
         *last = record;
         *records += 1;
@@ -102,26 +93,13 @@ impl<'r> Batch<'r> {
                 let (time, body) = (record.time.to_string(), record.body.to_string());
                 statement.execute(params![number(record.seq)?, time, body])?;
             }
-        }
-        // INVARIANT: records come without holes, so that no multiple falls between two batches.
-        let cuts =
-            self.span.is_some_and(|(first, last)| first.div_ceil(CUT_EVERY) <= last / CUT_EVERY);
-        if cuts {
-            cut(store)?;
+            store
+                .prepare_cached(&format!(
+                    "DELETE FROM {table} WHERE seq < (SELECT MIN(seq) FROM \
+                     (SELECT seq FROM {table} ORDER BY seq DESC LIMIT ?1))"
+                ))?
+                .execute([LATEST])?;
         }
         Ok(())
     }
-}
-
-/// Cuts the lists to their length.
-fn cut(store: &Connection) -> Result<(), ProjectionError> {
-    for table in LISTS {
-        store
-            .prepare_cached(&format!(
-                "DELETE FROM {table} WHERE seq < (SELECT MIN(seq) FROM \
-                 (SELECT seq FROM {table} ORDER BY seq DESC LIMIT ?1))"
-            ))?
-            .execute([LATEST])?;
-    }
-    Ok(())
 }
