@@ -34,7 +34,10 @@ impl Program {
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         // A file of an earlier run would say where that one was.
         let _ = std::fs::remove_file(run_file(folder));
-        let child = Command::new(&program)
+        // However this process ends, the program drains and ends too.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(&program)
             .arg("up")
             .arg("--config")
             .arg(config)
