@@ -59,6 +59,15 @@ pub(super) fn previous_policies(projection: &Projection) -> Result<Vec<PolicyBod
     projection.policies().map_err(|error: ProjectionError| UpError::Derived(error.to_string()))
 }
 
+/// Says that all is to stop, when it is dropped.
+struct Ending(Arc<AtomicBool>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Follows the ledger on a thread of its own until everything stops or the writer ends. What cannot be
 /// written now (the disk is full) is tried again: the ledger still has it.
 pub(super) fn follow(handles: &Handles) -> Shown {
@@ -68,9 +77,12 @@ pub(super) fn follow(handles: &Handles) -> Shown {
     let shown = Shown { applied, follows: Arc::clone(&follows) };
     let (shown_by, writer) = (Arc::clone(&handles.projection), Arc::clone(&handles.writer));
     let (stop, ended) = (handles.stop.clone(), Arc::clone(&stopping));
+    // Dropped when all is to stop, and also when the runtime ends without that: the thread must not
+    // outlive it, as the runtime waits for it.
+    let ending = Ending(ended);
     tokio::spawn(async move {
         stop.cancelled().await;
-        ended.store(true, Ordering::Relaxed);
+        drop(ending);
     });
     tokio::task::spawn_blocking(move || {
         let again = || {
