@@ -9,5 +9,6 @@ pub mod policies;
 pub mod report;
 pub mod scope;
 pub mod stubs;
+mod suite;
 pub mod test_file;
 pub mod values;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::inventory::Inventory;
 use crate::selection::LabelSelector;
 use crate::wildcard::Wildcard;
 
@@ -172,6 +173,9 @@ pub struct Environment {
     /// Objects that stand in for a cluster's where policies take parameters; `None` where there is a
     /// cluster to ask.
     pub parameters: Option<Value>,
+    /// The other objects of the cluster; `None` where they are not known, and code that asks for them
+    /// cannot be judged.
+    pub inventory: Option<Inventory>,
 }
 
 impl Environment {
@@ -206,6 +210,7 @@ impl Environment {
             answers: HashMap::new(),
             offline: false,
             parameters: None,
+            inventory: None,
         }
     }
 }

@@ -45,11 +45,19 @@ pub(crate) struct Said {
     pub(crate) path: Option<String>,
     /// The exception that says it.
     pub(crate) exception: Option<Arc<str>>,
+    /// What is said one by one, where a rule can be broken in several ways at once.
+    pub(crate) violations: Vec<String>,
 }
 
 impl Said {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), path: None, exception: None }
+        Self {
+            status,
+            message: message.into(),
+            path: None,
+            exception: None,
+            violations: Vec::new(),
+        }
     }
 
     /// A rule needs what is not done yet: never a pass, and never silence.
@@ -432,6 +440,7 @@ fn dress_for(
         message: said.message,
         path: said.path,
         exception: said.exception,
+        violations: said.violations,
         resource,
     }
 }

@@ -239,7 +239,7 @@ impl PolicyException {
                     && named.matches(&qualified)
                     && rules.iter().any(|name| name.matches(rule))
             }
-            Exempted::Whole { kind, name } => kind == policy.kind && *name == *policy.name,
+            Exempted::Whole { kind, name } => *kind == *policy.kind && *name == *policy.name,
         })
     }
 

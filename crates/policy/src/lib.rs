@@ -23,6 +23,7 @@ mod fields;
 mod generation;
 mod global;
 mod image;
+mod inventory;
 mod jmespath;
 mod kinds;
 mod mutation;
@@ -49,11 +50,12 @@ pub use error::ParseError;
 pub use exception::PolicyException;
 pub use generation::{Generated, Generation, GenerationRule};
 pub use global::{GlobalEntry, GlobalSource};
+pub use inventory::Inventory;
 pub use jmespath::query;
 pub use mutation::{Mutation, TargetMutation};
 pub use policy::{
-    MatchCondition, Policy, PolicyBinding, derived_rules, is_admission_policy, is_policy, parse,
-    parse_admission_policy, unknown_settings,
+    ConstraintTemplate, MatchCondition, Policy, PolicyBinding, derived_rules, is_admission_policy,
+    is_constraint, is_policy, is_template, parse, parse_admission_policy, unknown_settings,
 };
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};

@@ -5,14 +5,17 @@ mod autogen;
 mod cel_kinds;
 pub(crate) mod expressions;
 pub(crate) mod functions;
+mod gatekeeper;
 mod generation;
 mod mutating;
 mod mutation;
+mod parameters_schema;
 mod parse;
 mod validating;
 mod validation;
 mod verification;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +29,8 @@ use crate::response::{FailurePolicy, Mode, RuleKind};
 use crate::selection::{LabelSelector, Selection};
 use crate::wildcard::Wildcard;
 pub use admission_policy::{PolicyBinding, is_admission_policy, parse_admission_policy};
+pub(crate) use gatekeeper::Constraint;
+pub use gatekeeper::{ConstraintTemplate, is_constraint, is_template};
 pub(crate) use generation::{
     GenerateEach, GenerateRule, ObjectTemplate, Product, SourceKind, Work,
 };
@@ -91,7 +96,7 @@ pub fn is_policy(document: &Value) -> bool {
 /// One policy.
 #[derive(Debug)]
 pub struct Policy {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Cow<'static, str>,
     pub(crate) name: Arc<str>,
     pub(crate) namespace: Option<Arc<str>>,
     uid: Option<String>,
@@ -200,13 +205,13 @@ impl Action {
 
 impl Policy {
     /// Its kind, as in `ClusterPolicy`.
-    pub fn kind(&self) -> &'static str {
-        self.kind
+    pub fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// Whether it is of a kind that is CEL throughout.
     pub(crate) fn is_cel(&self) -> bool {
-        !matches!(self.kind, "ClusterPolicy" | "Policy")
+        !matches!(&*self.kind, "ClusterPolicy" | "Policy")
     }
 
     /// Its name.

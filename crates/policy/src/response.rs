@@ -116,6 +116,9 @@ pub struct RuleResponse {
     pub path: Option<String>,
     /// The exception (`NAMESPACE/NAME`) for which the rule is skipped.
     pub exception: Option<Arc<str>>,
+    /// What is said one by one, where a rule (a constraint) can be broken in several ways at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<String>,
     /// The object that was judged.
     pub resource: Arc<ResourceName>,
 }

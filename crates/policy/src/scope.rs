@@ -1,11 +1,13 @@
 //! What names mean while a rule is judged: the request, the policy's context, loops' elements.
 
 mod patched;
+mod review;
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proofstream_rego::Value as RegoValue;
 use serde_json::{Map, Value, json};
 
 use crate::context::ContextEntry;
@@ -26,6 +28,7 @@ pub(crate) struct Judgement<'r> {
     given: Map<String, Value>,
     small: OnceCell<Value>,
     images: OnceCell<Value>,
+    review: OnceCell<RegoValue>,
     pub(crate) needs: RefCell<Vec<Lookup>>,
     /// The namespace of the policy that is judging, which is all that it may look into.
     confined: RefCell<Option<Arc<str>>>,
@@ -40,6 +43,7 @@ impl<'r> Judgement<'r> {
             given: unfold(&environment.variables),
             small: OnceCell::new(),
             images: OnceCell::new(),
+            review: OnceCell::new(),
             needs: RefCell::new(Vec::new()),
             confined: RefCell::new(None),
         }

@@ -1,5 +1,6 @@
 //! `match` and `exclude`: which requests a rule is about.
 
+mod constraint;
 mod kind;
 mod labels;
 mod resource;
@@ -15,6 +16,7 @@ use crate::request::{Operation, Request, UserInfo};
 use crate::response::ResourceName;
 use crate::spelling;
 use crate::wildcard::Wildcard;
+pub(crate) use constraint::ConstraintMatch;
 pub(crate) use kind::KindSelector;
 pub(crate) use labels::LabelSelector;
 pub(crate) use resource::ResourceSelector;
@@ -46,6 +48,8 @@ pub(crate) struct Filter {
     pub(crate) resources: Option<ResourceSelector>,
     /// Whether objects must have a namespace, or have none.
     scope: Option<bool>,
+    /// Where a filter is the `match` of a constraint.
+    pub(crate) constraint: Option<ConstraintMatch>,
 }
 
 #[derive(Debug)]
@@ -223,6 +227,12 @@ impl Selection {
 }
 
 impl Filter {
+    /// The filter that a constraint's `match` is.
+    pub(crate) fn of_constraint(value: &Value, path: &str) -> Result<Self, ParseError> {
+        let (constraint, kinds) = ConstraintMatch::parse(value, path)?;
+        Ok(Self { kinds, constraint: Some(constraint), ..Self::default() })
+    }
+
     /// The filter that one of `resourceRules` is.
     pub(crate) fn of_resources(
         resources: ResourceSelector,
@@ -334,6 +344,7 @@ impl Filter {
             && self.namespace_selector.is_none()
             && self.resources.is_none()
             && self.scope.is_none()
+            && self.constraint.is_none()
             && self.operations.is_empty())
     }
 
@@ -356,6 +367,7 @@ impl Filter {
             && self.fits_annotations(target)
             && self.fits_labels(target)
             && self.fits_namespace_labels(target)
+            && self.constraint.as_ref().is_none_or(|constraint| constraint.fits(target))
     }
 
     fn fits_annotations(&self, target: &Target<'_>) -> bool {

@@ -74,7 +74,8 @@ impl PolicySet {
         mut policies: Vec<Policy>,
         exceptions: Vec<PolicyException>,
     ) -> (Self, Vec<Duplicate>) {
-        let key = |policy: &Policy| (policy.namespace.clone(), policy.name.clone(), policy.kind);
+        let key =
+            |policy: &Policy| (policy.namespace.clone(), policy.name.clone(), policy.kind.clone());
         policies.sort_by_key(key);
         let mut duplicates = Vec::new();
         let mut kept: Vec<Policy> = Vec::with_capacity(policies.len());

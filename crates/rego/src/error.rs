@@ -48,6 +48,12 @@ pub enum Fault {
         /// Its name.
         rule: String,
     },
+    /// A function that asks the world outside, of which nothing is known here.
+    #[error("{function} asks a service outside, which is not done")]
+    Outside {
+        /// Its name.
+        function: &'static str,
+    },
     /// Two members of one key.
     #[error("an object has two different values for the key {key}")]
     Key {

@@ -39,6 +39,9 @@ fn bodies_hold_as_often_as_their_variables_have_values() {
         ("violation[x] { [x, 2, _] = input.xs }", "[1]"),
         ("violation[x] { [x, 1] = [2, y]; y == 1 }", "[2]"),
         ("violation[x] { {\"a\": {\"n\": x}, \"b\": _} = input.o }", "[1]"),
+        ("violation[1] { input.xs[_] = input.o[_].n }", "[1]"),
+        ("violation[1] { {\"n\": 2} = input.o[_] }", "[1]"),
+        ("violation[s] { s = concat(\":\", [k, v]); v = {\"a\": \"b\"}[k] }", r#"["a:b"]"#),
         // The order of a body does not count.
         ("violation[x] { x > y; y := 2; x := input.xs[_] }", "[3]"),
         ("violation[[x, y]] { x := input.xs[i]; y := input.xs[j]; i < j; x + y == 4 }", "[[1, 3]]"),

@@ -256,7 +256,7 @@ fn notes(cause: &Cause<'_>) -> Notes {
     let mut notes = Notes::new();
     for nothing in policies.all.set.matches_nothing(kinds) {
         let note = format!("rule `{}` matches nothing: {}", nothing.rule, nothing.reason);
-        notes.entry((nothing.kind.to_owned(), nothing.policy)).or_default().push(note);
+        notes.entry((nothing.kind.into_owned(), nothing.policy)).or_default().push(note);
     }
     for phase in [Phase::Mutate, Phase::Validate] {
         let scopes = part::scopes(cause, phase);

@@ -21,6 +21,7 @@ use crate::offline::judge::{Circumstances, Defaults, Judge, Judged};
 use crate::offline::policies::{self, Loaded};
 use crate::offline::scope;
 use crate::offline::stubs::Stubs;
+use crate::offline::suite;
 use crate::offline::test_file::{Expected, TestFile, resolve};
 use crate::offline::values::{self, Values};
 use generated::Wanted;
@@ -40,6 +41,9 @@ pub struct Expectation {
     pub file: String,
     /// The test's name.
     pub test: String,
+    /// The case of a Suite's test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
     /// The policy, as the test names it.
     pub policy: String,
     /// The rule, as the test names it; empty for any.
@@ -90,16 +94,29 @@ pub struct Report {
 
 /// Runs the tests below some paths; `done` is called after each file.
 pub fn run(paths: &[PathBuf], now: Timestamp, done: &mut dyn FnMut()) -> Result<Report, Failure> {
-    let found =
-        files::find(paths, |name| matches!(name, "kyverno-test.yaml" | "kyverno-test.yml"))?;
-    if found.is_empty() {
-        return Err(Failure::input("no kyverno-test.yaml below the given paths")
-            .help("name a folder that holds tests, or a test file itself"));
-    }
     let mut report = Report::default();
-    for file in found {
-        run_file(&file, now, &mut report);
+    for file in files::find(paths, files::is_manifest)? {
+        let name = file.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if matches!(name, "kyverno-test.yaml" | "kyverno-test.yml") {
+            run_file(&file, now, &mut report);
+        } else {
+            let bytes = files::read_whole(&file.path)?;
+            if suite::is_suite(&bytes) {
+                report.summary.files += 1;
+                suite::run_file(&file.path, &bytes, now, &mut report);
+            } else if file.named {
+                run_file(&file, now, &mut report);
+            } else {
+                continue;
+            }
+        }
         done();
+    }
+    if report.summary.files == 0 {
+        return Err(Failure::input(
+            "no kyverno-test.yaml and no gator Suite below the given paths",
+        )
+        .help("name a folder that holds tests, or a test file itself"));
     }
     report.count();
     Ok(report)
@@ -158,6 +175,7 @@ fn run_test(file: &str, folder: &Path, test: &TestFile, now: Timestamp, report: 
             report.expectations.push(Expectation {
                 file: file.to_owned(),
                 test: test.name().to_owned(),
+                case: None,
                 policy: expected.policy.clone(),
                 rule: expected.rule.clone().unwrap_or_default(),
                 resource: selector.shown(),
@@ -303,6 +321,7 @@ impl Bench {
             parameters,
             answers,
             stubs,
+            inventory: None,
             now,
         };
         let (mut judge, _) = Judge::new(own, circumstances);

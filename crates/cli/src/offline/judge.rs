@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Answer, Duplicate, Environment, Evaluation, Generated, Lookup, Mutation, Operation, Policy,
-    PolicyException, PolicySet, Request, RuleResponse, TargetMutation, UserInfo, default_object,
+    Answer, Duplicate, Environment, Evaluation, Generated, Inventory, Lookup, Mutation, Operation,
+    Policy, PolicyException, PolicySet, Request, RuleResponse, TargetMutation, UserInfo,
+    default_object,
 };
 use serde_json::{Map, Value};
 
@@ -36,6 +37,8 @@ pub struct Circumstances {
     pub answers: HashMap<Lookup, Answer>,
     /// Answers to what policies look up.
     pub stubs: Stubs,
+    /// The other objects of the cluster, where they are known.
+    pub inventory: Option<Inventory>,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -63,6 +66,7 @@ pub struct Judge {
     parameters: Value,
     answers: HashMap<Lookup, Answer>,
     stubs: Stubs,
+    inventory: Option<Inventory>,
     now: Timestamp,
 }
 
@@ -113,6 +117,7 @@ impl Judge {
             parameters,
             answers,
             stubs,
+            inventory,
             now,
         } = circumstances;
         let parameters = Value::Array(parameters);
@@ -131,6 +136,7 @@ impl Judge {
             parameters,
             answers,
             stubs,
+            inventory,
             now,
         };
         (judge, duplicates)
@@ -293,6 +299,7 @@ impl Judge {
         environment.offline = self.existing.is_none() && self.stubs.are_none();
         environment.answers.clone_from(&self.answers);
         environment.parameters = Some(self.parameters.clone());
+        environment.inventory.clone_from(&self.inventory);
         for _ in 0..MAX_ROUNDS {
             match work(&request, &environment) {
                 Evaluation::Done(done) => return Some(done),

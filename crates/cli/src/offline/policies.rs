@@ -1,6 +1,9 @@
 //! Policies read from files, with what in them cannot be run.
 
+mod constraints;
+
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use proofstream_manifest::{Document, documents, locate};
 use proofstream_policy::{
@@ -11,10 +14,13 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::offline::files::{self, Found};
+use constraints::Constraints;
 
 /// API groups whose objects are policies.
 const POLICY_GROUPS: [&str; 3] =
     ["kyverno.io", "policies.kyverno.io", "admissionregistration.k8s.io"];
+/// API groups of which every object changes or expands what comes.
+const CHANGING_GROUPS: [&str; 2] = ["mutations.gatekeeper.sh", "expansion.gatekeeper.sh"];
 
 /// Policies, and documents that are policies but cannot be used.
 #[derive(Debug, Default)]
@@ -31,7 +37,10 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Documents that are no policies.
     pub others: usize,
+    /// Whether some policy looks at other objects of the cluster.
+    pub asks_inventory: bool,
     admission: Admission,
+    constraints: Constraints,
 }
 
 /// Kubernetes' own admission policies, which are made when all bindings are known.
@@ -61,6 +70,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, Failure> {
         load_file(&found, &mut loaded)?;
     }
     loaded.bind();
+    loaded.constrain();
     Ok(loaded)
 }
 
@@ -150,18 +160,25 @@ impl Loaded {
             return false;
         };
         if let Err(error) = read {
-            let failure = broken(document, source, &error);
-            let name = text(value, "/metadata/name").to_owned();
-            self.broken.push((name, failure.message.clone()));
-            self.failures.push(failure);
+            self.tell(document, source, &error);
         }
         true
+    }
+
+    /// Notes that a policy's document is broken.
+    fn tell(&mut self, document: &Document, source: &[u8], error: &ParseError) {
+        let failure = broken(document, source, error);
+        let name = text(&document.value, "/metadata/name").to_owned();
+        self.broken.push((name, failure.message.clone()));
+        self.failures.push(failure);
     }
 
     /// How many documents are policies, whether they can be used or not.
     fn count(&self) -> usize {
         let admission = self.admission.policies.len() + self.admission.bindings.len();
-        self.policies.len() + self.unsupported.len() + self.failures.len() + admission
+        let constraints = self.constraints.count();
+        let unused = self.unsupported.len() + self.failures.len();
+        self.policies.len() + unused + admission + constraints
     }
 }
 
@@ -175,13 +192,14 @@ fn load_file(found: &Found, loaded: &mut Loaded) -> Result<(), Failure> {
     } else {
         files::read_whole(&found.path)?
     };
+    let bytes = Rc::new(bytes);
     let before = loaded.count();
     for document in documents(&bytes, &shown) {
         match document {
             // A folder may hold anything; what was named must be readable.
             Err(error) if found.named => loaded.failures.push(error.into()),
             Err(_) => loaded.others += 1,
-            Ok(document) => take(&document, &bytes, loaded),
+            Ok(document) => take(document, &bytes, loaded),
         }
     }
     if found.named && before == loaded.count() {
@@ -191,10 +209,12 @@ fn load_file(found: &Found, loaded: &mut Loaded) -> Result<(), Failure> {
     Ok(())
 }
 
-fn take(document: &Document, source: &[u8], loaded: &mut Loaded) {
-    if loaded.take_admission(document, source) {
+fn take(document: Document, source: &Rc<Vec<u8>>, loaded: &mut Loaded) {
+    if loaded.take_admission(&document, source) {
         return;
     }
+    let Some(document) = loaded.take_constraint(document, source) else { return };
+    let document = &document;
     if !is_policy(&document.value) {
         match foreign(document) {
             Some(unsupported) => loaded.unsupported.push(unsupported),
@@ -212,12 +232,7 @@ fn take(document: &Document, source: &[u8], loaded: &mut Loaded) {
             }
             loaded.policies.push(policy);
         }
-        Err(error) => {
-            let name = text(&document.value, "/metadata/name").to_owned();
-            let failure = broken(document, source, &error);
-            loaded.broken.push((name, failure.message.clone()));
-            loaded.failures.push(failure);
-        }
+        Err(error) => loaded.tell(document, source, &error),
     }
 }
 
@@ -225,7 +240,8 @@ fn take(document: &Document, source: &[u8], loaded: &mut Loaded) {
 fn foreign(document: &Document) -> Option<Unsupported> {
     let kind = text(&document.value, "/kind");
     let group = text(&document.value, "/apiVersion").split('/').next().unwrap_or_default();
-    let is_policy = kind.ends_with("Policy") && POLICY_GROUPS.contains(&group);
+    let is_policy = (kind.ends_with("Policy") && POLICY_GROUPS.contains(&group))
+        || CHANGING_GROUPS.contains(&group);
     is_policy.then(|| Unsupported {
         place: format!("{}:{}", document.file, document.line),
         kind: kind.to_owned(),

@@ -138,11 +138,37 @@ fn judge_with(
     if let Some(said) = unmet(&expressions.conditions, &ground, meter, on_fault) {
         return Some(said);
     }
-    let broken = expressions.demands.iter().filter_map(|demand| {
-        let fault = match demand.program.evaluate(&ground, meter) {
+    let mut broken = broken(expressions, &ground, meter);
+    if on_fault.goes_on { weightiest(broken, on_fault) } else { broken.next() }
+}
+
+/// Every demand that does not hold with a parameter; what the conditions say before, alone.
+pub(super) fn all_broken(
+    expressions: &Expressions,
+    scope: &Scope<'_>,
+    parameter: &Value,
+) -> Result<Vec<Said>, Said> {
+    let meter = Meter::new(BUDGET);
+    let sources = Sources::new(scope, Some(parameter), None);
+    let ground = Ground::new(&sources, &expressions.variables);
+    match unmet(&expressions.conditions, &ground, &meter, expressions.on_fault) {
+        Some(said) => Err(said),
+        None => Ok(broken(expressions, &ground, &meter).collect()),
+    }
+}
+
+/// The demands that do not hold.
+fn broken<'e, 's>(
+    expressions: &'s Expressions,
+    ground: &'e Ground<'s>,
+    meter: &'e Meter,
+) -> impl Iterator<Item = Said> + use<'e, 's> {
+    let on_fault = expressions.on_fault;
+    expressions.demands.iter().filter_map(move |demand| {
+        let fault = match demand.program.evaluate(ground, meter) {
             Ok(CelValue::Bool(true)) => return None,
             Ok(CelValue::Bool(false)) => {
-                return Some(Said::new(Status::Fail, demand.message(&ground, meter)));
+                return Some(Said::new(Status::Fail, demand.message(ground, meter)));
             }
             Ok(other) => format!("its value is of type `{}`, not `bool`", other.type_name()),
             Err(fault) => fault.to_string(),
@@ -150,8 +176,7 @@ fn judge_with(
         let expression = demand.program.expression().trim();
         let message = format!("expression `{expression}` resulted in error: {fault}");
         Some(Said::new(on_fault.demand, message))
-    });
-    if on_fault.goes_on { weightiest(broken, on_fault) } else { broken.into_iter().next() }
+    })
 }
 
 impl Demand {

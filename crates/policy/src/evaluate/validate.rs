@@ -1,6 +1,7 @@
 //! Validate rules: deny conditions, patterns, loops, assertion trees, Pod Security Standards.
 
 mod assert;
+mod constraint;
 mod pod_security;
 
 use std::borrow::Cow;
@@ -58,6 +59,7 @@ impl Ground<'_> {
             Assertion::Cel(own) => Some(expressions::judge(self.rule, own, self.scope)),
             Assertion::Assert(tree) => assert::judge(self, tree),
             Assertion::PodSecurity(standard) => pod_security::judge(self, standard),
+            Assertion::Constraint(constraint) => Some(constraint::judge(self, constraint)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the CEL kinds of `policies.kyverno.io` have in common: how a policy is called, how it acts, what
 //! it is about, and for which controllers of pods it gets rules.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ impl<'v> Head<'v> {
     /// The policy of these rules.
     pub(super) fn policy(
         self,
-        kind: &'static str,
+        kind: impl Into<Cow<'static, str>>,
         settings: Settings,
         rules: Vec<Rule>,
     ) -> Result<Policy, ParseError> {
@@ -84,7 +85,7 @@ impl<'v> Head<'v> {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
         Ok(Policy {
-            kind,
+            kind: kind.into(),
             name: self.name.into(),
             namespace: self.namespace,
             uid: self.metadata.text("uid")?.map(str::to_owned),

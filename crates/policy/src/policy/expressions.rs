@@ -4,7 +4,7 @@
 
 use proofstream_cel::{Declarations, Program, Type};
 use proofstream_schema::AtomicLists;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::functions;
 use crate::error::ParseError;
@@ -214,6 +214,35 @@ pub(super) fn parse_admission(
     Ok(Expressions { variables, conditions, demands, parameters, on_fault })
 }
 
+/// Reads the expressions of a constraint template, to which `params` is the constraint and
+/// `variables.params` what stands in it for the template.
+pub(super) fn parse_template(
+    source: &Fields<'_>,
+    precondition: Status,
+) -> Result<Expressions, ParseError> {
+    let given = json!({ "variables": [
+        {
+            "name": "anyObject",
+            "expression": "has(request.operation) && request.operation == \"DELETE\" && object == null ? oldObject : object",
+        },
+        {
+            "name": "params",
+            "expression": "!has(params.spec) ? null : !has(params.spec.parameters) ? null : params.spec.parameters",
+        },
+    ] });
+    let mut declared = declarations(true);
+    declared.be_strict();
+    let conditions = preconditions(source, "matchConditions", &declared)?;
+    let mut variables = variables(&Fields::open(&given, "")?, &mut declared)?;
+    more_variables(&mut variables, source, &mut declared)?;
+    let demands = demands(source, "validations", &declared, None)?;
+    if demands.is_empty() {
+        return Err(source.error("validations", "needs at least one expression"));
+    }
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: true };
+    Ok(Expressions { variables, conditions, demands, parameters: None, on_fault })
+}
+
 /// Names that every expression of a CEL policy knows.
 fn declarations_of_policies(namespaced: bool) -> Declarations {
     let mut declared = declarations(false);
@@ -375,6 +404,16 @@ fn condition(fields: &Fields<'_>, declared: &Declarations) -> Result<Preconditio
 
 fn variables(fields: &Fields<'_>, declared: &mut Declarations) -> Result<Vec<Program>, ParseError> {
     let mut made = Vec::new();
+    more_variables(&mut made, fields, declared)?;
+    Ok(made)
+}
+
+/// Reads variables that come after others.
+fn more_variables(
+    made: &mut Vec<Program>,
+    fields: &Fields<'_>,
+    declared: &mut Declarations,
+) -> Result<(), ParseError> {
     for (path, item) in entries(fields, "variables")? {
         let inner = Fields::new(item, &path, &["name", "expression"])?;
         let name = inner.required_text("name")?;
@@ -383,7 +422,7 @@ fn variables(fields: &Fields<'_>, declared: &mut Declarations) -> Result<Vec<Pro
         declared.declare(&format!("variables.{name}"), place, program.result().clone());
         made.push(program);
     }
-    Ok(made)
+    Ok(())
 }
 
 fn demands(

@@ -124,7 +124,7 @@ pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
         .filter(|controllers| !controllers.eq_ignore_ascii_case("none"))
         .cloned();
     Ok(Policy {
-        kind: if namespace.is_some() { "Policy" } else { "ClusterPolicy" },
+        kind: if namespace.is_some() { "Policy".into() } else { "ClusterPolicy".into() },
         name,
         namespace,
         uid: metadata.text("uid")?.map(str::to_owned),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::expressions::Expressions;
+use super::gatekeeper::Constraint;
 use crate::assertion::{self, Tree};
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
@@ -44,6 +45,7 @@ pub(crate) enum Assertion {
     Cel(Expressions),
     PodSecurity(PodSecurity),
     Assert(Tree),
+    Constraint(Constraint),
 }
 
 /// The Pod Security Standards as a rule asks for them.

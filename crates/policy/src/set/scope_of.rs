@@ -1,6 +1,7 @@
 //! What a set of policies must be asked about: for webhook registration and for reports on policies
 //! that match nothing.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kinds::{BUILT_IN, guessed_resource};
@@ -124,7 +125,7 @@ impl Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchesNothing {
     /// The policy's kind.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The policy, by qualified name.
     pub policy: String,
     /// The rule.
@@ -219,7 +220,7 @@ impl PolicySet {
                 };
                 if let Some(reason) = reasons.into_iter().flatten().next().filter(|_| nothing) {
                     found.push(MatchesNothing {
-                        kind: policy.kind,
+                        kind: policy.kind.clone(),
                         policy: policy.qualified_name(),
                         rule: rule.name.to_string(),
                         reason,

@@ -1,3 +1,5 @@
+//! Each function, with what it makes.
+
 use serde_json::{Value as Json, json};
 
 use super::{Meter, find};

@@ -130,8 +130,13 @@ impl Compiler<'_> {
             let attempt = self.attempt(|compiler| {
                 let mut made = Vec::new();
                 let value = compiler.term(value, &mut made)?;
-                let pattern = compiler.pattern(pattern)?;
-                made.push(Step::Match(pattern, value));
+                if compiler.gives(pattern) {
+                    let pattern = compiler.pattern(pattern)?;
+                    made.push(Step::Match(pattern, value));
+                } else {
+                    let other = compiler.term(pattern, &mut made)?;
+                    made.push(Step::Match(Pattern::Equal(other), value));
+                }
                 Ok(made)
             });
             match attempt {

@@ -129,6 +129,7 @@ mod tests {
             message: message.to_owned(),
             path: None,
             exception: None,
+            violations: Vec::new(),
             resource: Arc::new(ResourceName {
                 api_version: "v1".to_owned(),
                 kind: "Pod".to_owned(),

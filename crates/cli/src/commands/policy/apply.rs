@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
-use proofstream_manifest::Document;
-use proofstream_policy::Policy;
+use proofstream_manifest::{Document, ManifestError};
+use proofstream_policy::{Inventory, Policy};
 use serde_json::Value;
 
 use crate::commands::policy::ResultFormat;
@@ -29,9 +29,10 @@ use sink::Sink;
 /// Mutate rules come first, and the others judge the object as they left it; with --output json the
 /// changed objects are in `patched`. Policies are Kyverno's (ClusterPolicy, Policy, and the CEL kinds
 /// ValidatingPolicy and MutatingPolicy with their namespaced twins) and Kubernetes' own
-/// ValidatingAdmissionPolicy and MutatingAdmissionPolicy with their bindings, each binding a rule. Folders are walked in sorted order
-/// for .yaml, .yml and .json files. Objects are judged one by one as they are read, so an input of any length needs
-/// little memory. An object without a namespace is in `default`, as kubectl would have it.
+/// ValidatingAdmissionPolicy and MutatingAdmissionPolicy with their bindings, each binding a rule; and
+/// Gatekeeper's constraints with their ConstraintTemplates. Folders are walked in sorted order for .yaml, .yml
+/// and .json files. Objects are judged one by one as they are read, so an input of any length needs little
+/// memory, except where a template looks at other objects (`data.inventory`): those are the given resources. An object without a namespace is in `default`, as kubectl would have it.
 ///
 /// Objects are judged as they are written, like the established command does: a pod without a
 /// `securityContext` has none. The API server would give it an empty one before any policy sees it;
@@ -98,7 +99,7 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
         return Err(Failure::input("standard input can be read once only")
             .help("use `-` for the policies or for the resources"));
     }
-    let (policies, code) = load_policies(command, console)?;
+    let (Usable { policies, asks_inventory }, code) = load_policies(command, console)?;
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let user = command.user_info.as_deref().map(load_user).transpose()?;
     let exceptions = policies::load_exceptions(&command.exception)?;
@@ -110,6 +111,12 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     let defaults = if command.defaults { Defaults::Filled } else { Defaults::AsWritten };
     let parameters = policies::load_parameters(&command.param_resource)?;
     let answers = HashMap::new();
+    let found = files::find(&command.resource, files::is_manifest)?;
+    // Where policies look at other objects all must be known before the first is judged.
+    let known = if asks_inventory { Some(load_all(&found)?) } else { None };
+    let inventory = known.as_ref().map(|known| {
+        Inventory::of(known.iter().flatten().filter_map(|each| Some(&each.as_ref().ok()?.value)))
+    });
     let circumstances = Circumstances {
         values,
         exceptions,
@@ -119,6 +126,7 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
         parameters,
         answers,
         stubs: Stubs::default(),
+        inventory,
         now,
     };
     let (judge, duplicates) = Judge::new(policies, circumstances);
@@ -137,20 +145,38 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     };
     run.sink.begin(console)?;
     let mut progress = console.progress("objects");
-    for found in files::find(&command.resource, files::is_manifest)? {
-        run.judge_file(&found, console, &mut || progress.step())?;
+    let mut known = known.into_iter().flatten();
+    for found in &found {
+        let mut step = || progress.step();
+        match known.next() {
+            Some(documents) => run.judge_documents(found, documents, console, &mut step)?,
+            None => run.judge_documents(found, files::open(&found.path)?, console, &mut step)?,
+        }
     }
     progress.finish();
     run.finish(&names, console)
 }
 
+/// Policies that can be judged with.
+#[derive(Default)]
+struct Usable {
+    policies: Vec<Policy>,
+    /// Whether some look at other objects of the cluster.
+    asks_inventory: bool,
+}
+
+/// The documents of a file, or why one cannot be read.
+type Documents = Vec<Result<Document, ManifestError>>;
+
+/// All documents of all files.
+fn load_all(found: &[Found]) -> Result<Vec<Documents>, Failure> {
+    found.iter().map(|found| Ok(files::open(&found.path)?.collect())).collect()
+}
+
 /// The policies, with a word about each document that is none or is broken.
-fn load_policies(
-    command: &Apply,
-    console: &mut Console,
-) -> Result<(Vec<Policy>, ExitCode), Failure> {
+fn load_policies(command: &Apply, console: &mut Console) -> Result<(Usable, ExitCode), Failure> {
     if command.policies.is_empty() {
-        return Ok((Vec::new(), ExitCode::Done));
+        return Ok((Usable::default(), ExitCode::Done));
     }
     let loaded = policies::load(&command.policies)?;
     let mut code = ExitCode::Done;
@@ -168,25 +194,29 @@ fn load_policies(
     }
     if loaded.policies.is_empty() {
         if code == ExitCode::Done {
-            return Err(Failure::input("no policy in the given paths")
-                .help("policies are Kyverno's kinds, and Kubernetes' own admission policies"));
+            return Err(Failure::input("no policy in the given paths").help(
+                "policies are Kyverno's kinds, Gatekeeper's templates with their constraints, and \
+                     Kubernetes' own admission policies",
+            ));
         }
         // Each document was named above; there is nothing left to judge with.
         return Err(Failure { code, message: "no policy can be used".into(), help: String::new() });
     }
-    Ok((loaded.policies, code))
+    let asks_inventory = loaded.asks_inventory;
+    Ok((Usable { policies: loaded.policies, asks_inventory }, code))
 }
 
 // === impl Run ===
 
 impl Run {
-    fn judge_file(
+    fn judge_documents(
         &mut self,
         found: &Found,
+        documents: impl IntoIterator<Item = Result<Document, ManifestError>>,
         console: &mut Console,
         step: &mut dyn FnMut(),
     ) -> Result<(), Failure> {
-        for document in files::open(&found.path)? {
+        for document in documents {
             match document.map_err(Failure::from).and_then(|document| object(found, document)) {
                 Ok(Some(document)) => self.judge_object(document, console)?,
                 Ok(None) => {}

@@ -14,7 +14,7 @@ use crate::junit::{self, Case, Outcome, Suite};
 use crate::offline::expectation::{self, Expectation, Report};
 use crate::offline::report::counted;
 
-/// Run the tests (kyverno-test.yaml) found below some paths, strictly.
+/// Run the tests (kyverno-test.yaml, gator Suites) found below some paths, strictly.
 ///
 /// An expectation holds only where the rule it names says something of the resource it names, and
 /// says what is expected. A rule that says nothing is not taken for one that passes. What this version
@@ -24,7 +24,7 @@ use crate::offline::report::counted;
 #[command(after_help = "\
 Exits with 1 if an expectation does not hold, 2 for tests that cannot be read, 3 if some were not run.")]
 pub(crate) struct Test {
-    /// Folders to look in for kyverno-test.yaml, or test files.
+    /// Folders to look in for kyverno-test.yaml and for Suites of Gatekeeper's gator, or test files.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// List expectations that hold, too.
@@ -124,7 +124,8 @@ fn row(each: &Expectation, console: &mut Console) -> io::Result<()> {
     };
     let rule = if each.rule.is_empty() { "*" } else { &each.rule };
     let kind = if each.kind.is_empty() { "*" } else { &each.kind };
-    let what = format!("{} / {rule}  {kind} {}", each.policy, each.resource);
+    let case = each.case.as_ref().map_or(String::new(), |case| format!("{} / {case}: ", each.test));
+    let what = format!("{case}{} / {rule}  {kind} {}", each.policy, each.resource);
     writeln!(console.out(), "  {word}  {what}: {}", outcome(each))
 }
 
