@@ -4,9 +4,12 @@
 
 use serde_json::{Map, Value, json};
 
-/// Fills in the defaults of a pod, or of the pod template of a controller; other objects stay as
-/// they are. Fields that are there already are never changed.
+/// Fills in the defaults of a pod, or of the pod template of a controller, and leaves out what the API
+/// server does not keep: nulls, and lists and maps without entries. Other objects stay as they are.
 pub fn default_object(object: &mut Value) {
+    if holds_pod(object) {
+        drop_empty(object);
+    }
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
     let pointer = match kind {
         "Pod" => "/spec",
@@ -23,6 +26,32 @@ pub fn default_object(object: &mut Value) {
     let restarts = !matches!(kind, "Job" | "CronJob");
     if let Some(spec) = object.pointer_mut(pointer).and_then(Value::as_object_mut) {
         default_pod(spec, restarts);
+    }
+}
+
+fn holds_pod(object: &Value) -> bool {
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    crate::pod_security::pod_of(kind, object).is_some()
+}
+
+/// Members that are maps of names that users choose; without entries they are left out, while `{}` of any
+/// other object says something.
+const MAPS: [&str; 6] =
+    ["labels", "annotations", "nodeSelector", "limits", "requests", "matchLabels"];
+
+fn drop_empty(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(drop_empty);
+            members.retain(|name, value| match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(inner) => !(inner.is_empty() && MAPS.contains(&name.as_str())),
+                _ => true,
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_empty),
+        _ => {}
     }
 }
 
@@ -142,6 +171,20 @@ mod tests {
         let template = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
         assert_eq!(template["dnsPolicy"], "ClusterFirst");
         assert_eq!(template.get("restartPolicy"), None);
+    }
+
+    #[test]
+    fn what_is_empty_is_not_kept() {
+        let mut pod = json!({"kind": "Pod", "metadata": {"labels": {}, "name": "a"}, "spec": {
+            "nodeSelector": {}, "tolerations": [], "hostname": null,
+            "containers": [{"image": "a", "securityContext": {"capabilities": {"drop": []}}}],
+        }});
+        default_object(&mut pod);
+        assert_eq!(pod["metadata"], json!({"name": "a"}));
+        for gone in ["nodeSelector", "tolerations", "hostname"] {
+            assert_eq!(pod["spec"].get(gone), None, "{gone}");
+        }
+        assert_eq!(pod["spec"]["containers"][0]["securityContext"], json!({"capabilities": {}}));
     }
 
     #[test]

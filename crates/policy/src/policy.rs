@@ -26,7 +26,7 @@ use crate::context::ContextEntry;
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::response::{FailurePolicy, Mode, RuleKind};
-use crate::selection::{LabelSelector, Selection};
+use crate::selection::{Filter, LabelSelector, Selection};
 use crate::wildcard::Wildcard;
 pub use admission_policy::{PolicyBinding, is_admission_policy, parse_admission_policy};
 pub(crate) use gatekeeper::Constraint;
@@ -313,6 +313,20 @@ impl Policy {
     /// Names of its rules, derived ones included, in order.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// Whether it judges requests and some failure of it refuses them.
+    pub fn enforces(&self) -> bool {
+        self.is_admission() && self.modes().contains(&Mode::Enforce)
+    }
+
+    /// The namespaces that its rules name, globs as they are written; none where it is about all.
+    pub fn namespaces(&self) -> Vec<String> {
+        if let Some(own) = &self.namespace {
+            return vec![own.to_string()];
+        }
+        let filters = self.rules.iter().flat_map(|rule| rule.selection.filters());
+        filters.flat_map(Filter::namespace_globs).map(str::to_owned).collect()
     }
 
     /// What in it is not judged yet: (rule, what).

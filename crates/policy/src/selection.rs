@@ -258,6 +258,12 @@ impl Filter {
         Self { selector, namespace_selector, ..self }
     }
 
+    /// The namespaces that it names, globs as they are written.
+    pub(crate) fn namespace_globs(&self) -> impl Iterator<Item = &str> {
+        let constraint = self.constraint.iter().flat_map(ConstraintMatch::namespaces);
+        self.namespaces.iter().chain(constraint).map(Wildcard::as_str)
+    }
+
     fn parse(value: &Value, path: &str) -> Result<Self, ParseError> {
         let fields = Fields::new(value, path, &["resources", "subjects", "roles", "clusterRoles"])?;
         let filter = Self::read(&fields)?;

@@ -1,6 +1,7 @@
 //! `proofstream policy`: policies judged without a cluster.
 
 mod apply;
+mod holes;
 mod test;
 
 use clap::{Subcommand, ValueEnum};
@@ -25,11 +26,14 @@ pub(crate) enum PolicyCommand {
     Apply(apply::Apply),
     /// Run the tests (kyverno-test.yaml) found below some paths, strictly.
     Test(test::Test),
+    /// Find pods that break a claim and that the policies admit nevertheless.
+    Holes(holes::Holes),
 }
 
 pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitCode, Failure> {
     match command {
         PolicyCommand::Apply(command) => apply::run(&command, console),
         PolicyCommand::Test(command) => test::run(&command, console),
+        PolicyCommand::Holes(command) => holes::run(&command, console),
     }
 }

@@ -134,6 +134,11 @@ impl ConstraintMatch {
             && self.namespace_labels.as_ref().is_none_or(fits_namespace)
     }
 
+    /// The namespaces that it names.
+    pub(crate) fn namespaces(&self) -> &[Wildcard] {
+        &self.namespaces
+    }
+
     /// Whether it depends on labels of a namespace that nobody knows.
     pub(crate) fn lacks_labels(&self, target: &Target<'_>) -> bool {
         self.namespace_labels.is_some()
