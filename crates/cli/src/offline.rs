@@ -6,6 +6,7 @@ pub mod files;
 pub mod judge;
 pub mod pod_security;
 pub mod policies;
+pub mod replay;
 pub mod report;
 pub mod scope;
 pub mod stubs;

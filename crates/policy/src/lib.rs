@@ -35,6 +35,7 @@ mod policy;
 mod references;
 mod request;
 mod response;
+mod review;
 mod scope;
 mod selection;
 mod set;
@@ -59,6 +60,7 @@ pub use policy::{
 };
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};
+pub use review::{Review, ReviewError};
 pub use set::{
     Duplicate, ExistingRule, KnownKinds, MatchesNothing, Phase, PolicySet, ScopeRule, WebhookScope,
 };

@@ -187,6 +187,29 @@ impl Request {
         }
     }
 
+    /// Who is behind the object, `KIND/NAME`: its controller, or the object itself.
+    pub fn owner(&self) -> String {
+        let subject = self.subject();
+        let text = |value: &Value, key: &str| {
+            value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let owners = subject.and_then(|object| object.pointer("/metadata/ownerReferences"));
+        let controller = owners
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
+        if let Some(owner) = controller {
+            return format!("{}/{}", text(owner, "kind"), text(owner, "name"));
+        }
+        let metadata = subject.and_then(|object| object.get("metadata"));
+        let named = |key: &str| metadata.map(|metadata| text(metadata, key));
+        let filled = |name: &String| !name.is_empty();
+        let name = named("name").filter(filled).or(self.name.clone()).filter(filled);
+        let name = name.or(named("generateName")).unwrap_or_default();
+        format!("{}/{name}", self.kind.kind)
+    }
+
     /// The object that the request is about: the new one, or on DELETE the old one.
     pub fn subject(&self) -> Option<&Value> {
         match self.operation {

@@ -40,7 +40,8 @@ pub use filters::{FilterError, Filters};
 pub use lookups::{ApiServer, LookupResolver, Resolving};
 pub use namespaces::{Labels, Namespaces};
 pub use policies::review_policy;
-pub use review::{Reply, Review, ReviewError};
+pub use proofstream_policy::{Review, ReviewError};
+pub use review::Reply;
 
 /// How long an answer waits for its decision to be on disk.
 pub const DURABILITY_PATIENCE: Duration = Duration::from_millis(100);

@@ -2,6 +2,7 @@
 
 mod apply;
 mod holes;
+mod replay;
 mod test;
 
 use clap::{Subcommand, ValueEnum};
@@ -28,6 +29,8 @@ pub(crate) enum PolicyCommand {
     Test(test::Test),
     /// Find pods that break a claim and that the policies admit nevertheless.
     Holes(holes::Holes),
+    /// Say what policies would have blocked of the requests that the ledger keeps.
+    Replay(replay::ReplayCommand),
 }
 
 pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitCode, Failure> {
@@ -35,5 +38,6 @@ pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitC
         PolicyCommand::Apply(command) => apply::run(&command, console),
         PolicyCommand::Test(command) => test::run(&command, console),
         PolicyCommand::Holes(command) => holes::run(&command, console),
+        PolicyCommand::Replay(command) => replay::run(&command, console),
     }
 }

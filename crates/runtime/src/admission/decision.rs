@@ -7,7 +7,6 @@ use proofstream_model::{
     Answer, ControlId, Decision, Mode, Operation, RequirementId, RuleOutcome, Subject, Verdict,
 };
 use proofstream_policy as policy;
-use serde_json::Value;
 
 use crate::policies::Compiled;
 
@@ -70,7 +69,7 @@ impl Making<'_> {
             request_kind: self
                 .request_kind
                 .map(|kind| format!("{} {}", kind.api_version(), kind.kind)),
-            owner: self.owner(),
+            owner: self.request.owner(),
             policies: policies.into_iter().collect(),
             rules: self.rules(),
             requirements: requirements.into_iter().collect(),
@@ -126,23 +125,6 @@ impl Making<'_> {
             namespace: request.namespace.clone(),
             name: name.to_owned(),
             path: None,
-        }
-    }
-
-    fn owner(&self) -> String {
-        let controller = self
-            .request
-            .subject()
-            .and_then(|object| object.pointer("/metadata/ownerReferences")?.as_array())
-            .and_then(|owners| {
-                owners.iter().find(|owner| owner["controller"] == Value::Bool(true))
-            });
-        let text = |owner: &Value, key: &str| owner[key].as_str().unwrap_or_default().to_owned();
-        if let Some(owner) = controller {
-            format!("{}/{}", text(owner, "kind"), text(owner, "name"))
-        } else {
-            let subject = self.subject();
-            format!("{}/{}", subject.kind, subject.name)
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the API server is answered about policies themselves: one that cannot be used is refused, with
 //! the reason and the place; one that can be is let through, with what its author should know.
 
-use super::review::{Reply, Review, ReviewError};
+use proofstream_policy::{Review, ReviewError};
+
+use super::review::Reply;
 use crate::policies::check;
 use serde_json::Value;
 

@@ -1,9 +1,9 @@
 //! A Suite as it is written.
 
 use proofstream_manifest::Document;
-use proofstream_policy::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
+use proofstream_policy::{GroupVersionResource, Request, Review};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exit::Failure;
 
@@ -136,47 +136,32 @@ impl Assertion {
     }
 }
 
-/// The request in an AdmissionReview; `None` where the object is none.
+/// The request in an AdmissionReview; `None` where the object is none. Tests leave out what only an API
+/// server knows.
 pub(super) fn request(object: &Value) -> Result<Option<Request>, String> {
-    let text = |value: &Value, pointer: &str| {
-        value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let is_review = text(object, "/kind") == "AdmissionReview"
-        && text(object, "/apiVersion").starts_with("admission.k8s.io/");
-    if !is_review {
+    if object.get("kind").and_then(Value::as_str) != Some("AdmissionReview") {
         return Ok(None);
     }
-    let request = object.get("request").filter(|request| request.is_object());
+    let mut review = object.clone();
+    let request = review.get_mut("request").and_then(Value::as_object_mut);
     let request = request.ok_or("the AdmissionReview holds no request")?;
-    let part = |name: &str| request.get(name).filter(|value| value.is_object()).cloned();
-    let (new, old) = (part("object"), part("oldObject"));
-    let subject = new.as_ref().or(old.as_ref());
+    let is_object = |name: &str| request.get(name).is_some_and(Value::is_object);
+    let subject = ["object", "oldObject"].into_iter().find(|name| is_object(name));
+    let subject = subject.and_then(|name| request.get(name)).cloned();
     let subject = subject.ok_or("the AdmissionReview holds neither object nor oldObject")?;
-    let mut made = Request::create(subject.clone());
-    if let Some(kind) = part("kind") {
-        let [group, version, kind] = ["/group", "/version", "/kind"].map(|name| text(&kind, name));
-        made.kind = GroupVersionKind { group, version, kind };
+    let made = Request::create(subject);
+    let defaults = [
+        ("uid", json!("")),
+        ("kind", json!(made.kind)),
+        ("resource", json!(GroupVersionResource::default())),
+        ("operation", json!("CREATE")),
+        ("name", json!(made.name)),
+        ("namespace", json!(made.namespace)),
+    ];
+    for (name, default) in defaults {
+        request.entry(name).or_insert(default);
     }
-    if let Some(named) = part("resource") {
-        let [group, version, resource] =
-            ["/group", "/version", "/resource"].map(|name| text(&named, name));
-        made.resource = GroupVersionResource { group, version, resource };
-    }
-    let filled = |name: &str| Some(text(request, name)).filter(|text| !text.is_empty());
-    made.uid = text(request, "/uid");
-    made.subresource = filled("/subResource");
-    made.namespace = filled("/namespace").or(made.namespace);
-    made.name = filled("/name").or(made.name);
-    let operation = filled("/operation").unwrap_or_else(|| "CREATE".to_owned());
-    made.operation = Operation::from_word(&operation)
-        .ok_or_else(|| format!("the AdmissionReview's operation `{operation}` is not known"))?;
-    made.dry_run = request.get("dryRun") == Some(&Value::Bool(true));
-    made.options = part("options");
-    (made.object, made.old_object) = (new, old);
-    if let Some(user) = part("userInfo") {
-        let user: UserInfo = serde_json::from_value(user)
-            .map_err(|error| format!("the AdmissionReview's userInfo: {error}"))?;
-        made.user = Some(user);
-    }
-    Ok(Some(made))
+    let review: Review =
+        serde_json::from_value(review).map_err(|error| format!("the AdmissionReview: {error}"))?;
+    Ok(Some(review.request))
 }
