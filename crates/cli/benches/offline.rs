@@ -1,8 +1,8 @@
 //! `proofstream policy apply` and `policy test` as whole processes: how long they take from start to
 //! end, and the most memory that they held.
 //!
-//! The policies are the public library's, at ../shared/conformance or `PROOFSTREAM_CONFORMANCE`; without
-//! them there is nothing to measure. Pods are made here: every third breaks something.
+//! Most policies are the public library's, at ../shared/conformance or `PROOFSTREAM_CONFORMANCE`; without
+//! them that part is left out. Pods and requests are made here: every third breaks something.
 
 #![allow(
     clippy::print_stdout,
@@ -10,6 +10,9 @@
     clippy::indexing_slicing,
     reason = "a benchmark prints its figures, and ends where it cannot measure"
 )]
+
+#[path = "offline/kept.rs"]
+mod kept;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -20,17 +23,45 @@ use std::time::{Duration, Instant};
 use wait4::Wait4 as _;
 
 const ROUNDS: usize = 5;
+/// Requests that a replay goes through.
+const REQUESTS: usize = 1_000_000;
 
 fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let thousand = folder.path().join("1000.yaml");
+    std::fs::write(&thousand, pods(1_000)).unwrap();
+    measure("policy apply, 19 constraints, 1000 pods", || {
+        let mut command = proofstream();
+        command.args(["policy", "apply"]).arg(here.join("benches/gatekeeper"));
+        command.arg("--resource").arg(&thousand);
+        command
+    });
+    let article = here.join("../../examples/article");
+    measure("policy holes, the article's two policies", || {
+        let mut command = proofstream();
+        command.args(["policy", "holes"]);
+        for name in ["require-hardened-securitycontext.yaml", "disallow-secret-env-vars.yaml"] {
+            command.arg(article.join(name));
+        }
+        command
+    });
+    let data = folder.path().join("data");
+    kept::ledger(&data, REQUESTS);
+    measure(&format!("policy replay, {REQUESTS} requests"), || {
+        let mut command = proofstream();
+        command.args(["policy", "replay", "--since", "30d"]).arg("--data").arg(&data);
+        command.arg(article.join("require-hardened-securitycontext.yaml"));
+        command
+    });
     let Some(library) = library() else {
-        println!("nothing is measured: there is no policy library at ../shared/conformance");
+        println!("the rest is not measured: there is no policy library at ../shared/conformance");
         return;
     };
     let mut policies = Vec::new();
     policy_files(&library.join("pod-security"), &mut policies);
     policies.sort();
     println!("{} policies of the Pod Security Standards", policies.len());
-    let folder = tempfile::tempdir().unwrap();
     for count in [1_000, 10_000] {
         let file = folder.path().join(format!("{count}.yaml"));
         std::fs::write(&file, pods(count)).unwrap();

@@ -315,9 +315,10 @@ impl Policy {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    /// Whether it judges requests and some failure of it refuses them.
-    pub fn enforces(&self) -> bool {
-        self.is_admission() && self.modes().contains(&Mode::Enforce)
+    /// Whether it judges objects, and no failure of it refuses a request.
+    pub fn only_audits(&self) -> bool {
+        self.rules.iter().any(|rule| rule.kind == RuleKind::Validate)
+            && !(self.is_admission() && self.modes().contains(&Mode::Enforce))
     }
 
     /// The namespaces that its rules name, globs as they are written; none where it is about all.

@@ -32,7 +32,7 @@ Exits with 1 if there are holes, 2 for input that cannot be used, 3 if the polic
 
 Examples:
   proofstream policy holes require-hardened-securitycontext.yaml
-  proofstream policy holes workload-hardened policies/ --namespaces 'payments,prod-*'
+  proofstream policy holes workload-hardened policies/workload-hardened --label proofstream.dev/regulated=true
   proofstream policy holes policies/ --output yaml | kubectl apply --dry-run=server -f -")]
 pub(crate) struct Holes {
     /// Controls of the catalog, and policies: files, or folders of them.
@@ -42,9 +42,16 @@ pub(crate) struct Holes {
     /// policies name, or `default`.
     #[arg(long, value_name = "GLOBS", value_delimiter = ',')]
     namespaces: Vec<String>,
-    /// Labels of namespaces (`cli.kyverno.io` Values, namespaceSelector).
+    /// A label that the namespaces have. May be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
+    /// Labels of each namespace (`cli.kyverno.io` Values, namespaceSelector).
     #[arg(long, short, value_name = "FILE")]
     values: Option<PathBuf>,
+    /// Objects that policies take as parameters (`paramKind`): a file or a folder. May be given several
+    /// times.
+    #[arg(long, value_name = "FILE|DIR")]
+    param_resource: Vec<PathBuf>,
     /// Exceptions to the policies (PolicyException): a file or a folder. May be given several times.
     #[arg(long, short, value_name = "FILE|DIR")]
     exception: Vec<PathBuf>,
@@ -98,7 +105,7 @@ pub(super) fn run(command: &Holes, console: &mut Console) -> Result<ExitCode, Fa
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let namespaces = namespaces(&command.namespaces, &loaded.policies);
     let exceptions = policies::load_exceptions(&command.exception)?;
-    for policy in loaded.policies.iter().filter(|policy| !policy.enforces()) {
+    for policy in loaded.policies.iter().filter(|policy| policy.only_audits()) {
         if !command.as_enforced {
             let name = policy.qualified_name();
             console.warn(&format!("policy `{name}` only audits: it refuses nothing"));
@@ -107,8 +114,13 @@ pub(super) fn run(command: &Holes, console: &mut Console) -> Result<ExitCode, Fa
     let (set, _) = PolicySet::with_exceptions(loaded.policies, exceptions);
     let mut environment = Environment::at(Timestamp::now());
     environment.offline = true;
-    environment.parameters = Some(Value::Array(Vec::new()));
-    let labels: BTreeMap<_, _> = values.namespaces();
+    environment.parameters =
+        Some(Value::Array(policies::load_parameters(&command.param_resource)?));
+    let mut labels: BTreeMap<_, _> = values.namespaces();
+    for namespace in &namespaces {
+        let own = labels.entry(namespace.clone()).or_default();
+        own.extend(command.label.iter().cloned());
+    }
     let refuses = |object: &Value| pod_security(command.pod_security, object);
     let mut gate = Gate::new(&set, environment).with_labels(labels).with_also(&refuses);
     if command.as_enforced {
@@ -133,6 +145,11 @@ pub(super) fn run(command: &Holes, console: &mut Console) -> Result<ExitCode, Fa
         code = code.and(ExitCode::Failed);
     }
     Ok(code)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// The controls and the paths among what is named.
