@@ -10,6 +10,7 @@ use crate::jmespath::Failure;
 use crate::scope::Scope;
 use crate::spelling;
 use crate::template::{Document, Template};
+use crate::trace;
 
 /// Most conditions in one block.
 const MAX_CONDITIONS: usize = 500;
@@ -72,6 +73,10 @@ const OPERATORS: [(&str, Operator); 18] = [
 ];
 
 impl Operator {
+    fn word(self) -> &'static str {
+        OPERATORS.iter().find(|(_, own)| *own == self).map_or("", |(word, _)| word)
+    }
+
     fn parse(word: &str, path: &str) -> Result<Self, ParseError> {
         // The field reads operators without regard to case.
         OPERATORS
@@ -88,6 +93,8 @@ impl Operator {
 /// One condition.
 #[derive(Debug)]
 struct Condition {
+    /// The key as it is written.
+    written: String,
     key: Document,
     operator: Operator,
     value: Document,
@@ -131,6 +138,11 @@ impl Conditions {
             }
             other => Err(wrong_type(path, "an object or a list", other)),
         }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
     }
 
     /// Evaluates until the outcome is certain.
@@ -197,7 +209,11 @@ fn condition(value: &Value, path: &str) -> Result<Condition, ParseError> {
         .text("message")?
         .map(|text| Template::compile(text, &fields.path("message")))
         .transpose()?;
-    Ok(Condition { key: read("key")?, operator, value: read("value")?, message })
+    let written = fields.get("key").map_or_else(String::new, |key| match key {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    Ok(Condition { written, key: read("key")?, operator, value: read("value")?, message })
 }
 
 impl Condition {
@@ -206,7 +222,13 @@ impl Condition {
         let value = self.value.resolve(scope)?;
         let (key, value) = (key.to_value()?, value.to_value()?);
         scope.interpreter().charge(compare::cost(&key, &value))?;
-        Ok(compare::holds(self.operator, &key, &value))
+        let holds = compare::holds(self.operator, &key, &value);
+        trace::answer(holds, || {
+            let operator = self.operator.word();
+            let (found, value) = (trace::shown(&key), trace::shown(&value));
+            format!("{} is {found} {operator} {value}", self.written)
+        });
+        Ok(holds)
     }
 
     fn text(&self, scope: &Scope<'_>) -> Option<String> {

@@ -23,6 +23,7 @@ use crate::request::{Operation, Request};
 use crate::response::{Mode, ResourceName, RuleResponse, Status};
 use crate::scope::{Frame, Judgement, Scope};
 use crate::selection::{Filter, Selection, Target};
+use crate::trace::{self, StepOutcome};
 
 /// The user names of background controllers, whose requests rules skip by default.
 const BACKGROUND_USERS: [&str; 2] = [
@@ -156,6 +157,9 @@ pub(crate) fn approach(
         let said = Said::new(Status::Error, format!("the user's roles are not known: {reason}"));
         return may_be_about(policy, rule, target, request).then_some(Err(said));
     }
+    if trace::is_heard() {
+        tell_about(policy, rule, target, request);
+    }
     if !is_about(policy, rule, target, request) {
         return None;
     }
@@ -187,6 +191,32 @@ fn is_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request
         && !rule.exclusion.as_ref().is_some_and(|exclusion| exclusion.excludes(target))
         && !skips_background_request(rule, request)
         && !is_managed(policy, request)
+}
+
+/// Tells what of a rule's `match` and `exclude` fits a request, and what does not.
+fn tell_about(policy: &Policy, rule: &Rule, target: &Target<'_>, request: &Request) {
+    if let Some(namespace) = &policy.namespace {
+        let here = is_confined_to(policy, target, request);
+        trace::answer(here, || format!("the policy is about the namespace `{namespace}` alone"));
+    }
+    trace::within(|| "match".to_owned(), || rule.selection.tell(target));
+    if let Some(place) = &rule.confined_to {
+        trace::within(|| "the binding's resources".to_owned(), || place.tell(target));
+    }
+    if let Some(exclusion) = &rule.exclusion {
+        let excluded = exclusion.excludes(target);
+        trace::within(|| "exclude".to_owned(), || exclusion.tell(target));
+        trace::answer(!excluded, || {
+            format!("it is {}excluded", if excluded { "" } else { "not " })
+        });
+    }
+    if skips_background_request(rule, request) {
+        trace::note(StepOutcome::Skips, || "background controllers are passed over".to_owned());
+    }
+    if is_managed(policy, request) {
+        let words = "the pod is judged through its controller";
+        trace::note(StepOutcome::Skips, || words.to_owned());
+    }
 }
 
 fn skips_background_request(rule: &Rule, request: &Request) -> bool {
@@ -221,7 +251,13 @@ fn exempted(
             |exception| exception.names(at.policy, &at.rule.name) && exception.fits(target),
         );
     for exception in covering {
-        if covers(exception, judgement, empty) {
+        let holds = covers(exception, judgement, empty);
+        trace::answer(holds, || {
+            let name = exception.qualified_name();
+            let expired = exception.is_expired(judgement.environment.now);
+            format!("exception `{name}` {}", if expired { "has expired" } else { "covers it" })
+        });
+        if holds {
             let message = format!("exempted by exception `{}`", exception.qualified_name());
             let status = if exception.passes() { Status::Pass } else { Status::Skip };
             return Some((Said::new(status, message), exception.qualified_name().into()));
@@ -348,7 +384,13 @@ fn in_scope<T>(
     let root = Scope::root(judgement, rule_given, foreach_given, &merged);
     let frame = Frame::new(&rule.context);
     let scope = root.with_frame(&frame);
-    match rule.preconditions.evaluate(&scope) {
+    let conditions = || rule.preconditions.evaluate(&scope);
+    let met = if rule.preconditions.is_empty() {
+        conditions()
+    } else {
+        trace::within(|| "preconditions".to_owned(), conditions)
+    };
+    match met {
         Err(failure) => Err(Said::error("preconditions cannot be evaluated", &failure)),
         Ok(outcome) if !outcome.holds => {
             let mut message = "preconditions not met".to_owned();

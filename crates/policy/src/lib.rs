@@ -41,6 +41,7 @@ mod selection;
 mod set;
 mod spelling;
 mod template;
+mod trace;
 mod wildcard;
 
 pub use cleanup::{Choice, CleanupPolicy, Propagation, Schedule, TTL_LABEL, expires_at};
@@ -62,5 +63,7 @@ pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, Us
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};
 pub use review::{Review, ReviewError};
 pub use set::{
-    Duplicate, ExistingRule, KnownKinds, MatchesNothing, Phase, PolicySet, ScopeRule, WebhookScope,
+    Duplicate, ExistingRule, Explanation, KnownKinds, MatchesNothing, Phase, PolicySet, ScopeRule,
+    WebhookScope,
 };
+pub use trace::{Step, StepOutcome};

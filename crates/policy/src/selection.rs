@@ -15,6 +15,7 @@ use crate::fields::Fields;
 use crate::request::{Operation, Request, UserInfo};
 use crate::response::ResourceName;
 use crate::spelling;
+use crate::trace;
 use crate::wildcard::Wildcard;
 pub(crate) use constraint::ConstraintMatch;
 pub(crate) use kind::KindSelector;
@@ -208,6 +209,20 @@ impl Selection {
         }
     }
 
+    /// Tells what each filter asks for and whether it is so.
+    pub(crate) fn tell(&self, target: &Target<'_>) {
+        let (word, filters) = match self {
+            Self::Any(filters) => ("any of", filters),
+            Self::All(filters) => ("all of", filters),
+        };
+        if let [only] = filters.as_slice() {
+            return only.tell(target);
+        }
+        for (place, filter) in filters.iter().enumerate() {
+            trace::within(|| format!("{word} {}", place + 1), || filter.tell(target));
+        }
+    }
+
     /// Whether some filter names roles of the user.
     pub(crate) fn names_roles(&self) -> bool {
         let names = |filter: &Filter| !(filter.roles.is_empty() && filter.cluster_roles.is_empty());
@@ -374,6 +389,73 @@ impl Filter {
             && self.fits_labels(target)
             && self.fits_namespace_labels(target)
             && self.constraint.as_ref().is_none_or(|constraint| constraint.fits(target))
+    }
+
+    /// Tells what it asks for and whether it is so.
+    fn tell(&self, target: &Target<'_>) {
+        let request = target.request;
+        let listed = |globs: &[Wildcard]| {
+            let texts: Vec<&str> = globs.iter().map(Wildcard::as_str).collect();
+            texts.join(", ")
+        };
+        if !self.operations.is_empty() {
+            let words: Vec<&str> = self.operations.iter().map(|own| own.as_str()).collect();
+            let own = request.operation.as_str();
+            trace::answer(self.operations.contains(&request.operation), || {
+                format!("operation {own} is one of {}", words.join(", "))
+            });
+        }
+        if !self.kinds.is_empty() {
+            let fits = self.kinds.iter().any(|kind| kind.matches(target));
+            let words: Vec<String> = self.kinds.iter().map(ToString::to_string).collect();
+            trace::answer(fits, || {
+                let subresource = request.subresource.as_ref().map(|name| format!("/{name}"));
+                let own = format!("{}{}", target.kind(), subresource.unwrap_or_default());
+                format!("kind {own} is one of {}", words.join(", "))
+            });
+        }
+        if let Some(resources) = &self.resources {
+            let own = request.kind.resource();
+            trace::answer(resources.matches(target), || {
+                format!("resource {own} is one of {resources}")
+            });
+        }
+        let (namespace, name) = (target.namespace, target.name);
+        if !self.namespaces.is_empty() {
+            let fits = self.namespaces.iter().any(|glob| glob.matches(namespace));
+            trace::answer(fits, || {
+                format!("namespace `{namespace}` is one of {}", listed(&self.namespaces))
+            });
+        }
+        let names: Vec<Wildcard> = self.names.iter().chain(&self.name).cloned().collect();
+        if !names.is_empty() {
+            let fits = names.iter().any(|glob| glob.matches(name));
+            trace::answer(fits, || format!("name `{name}` is one of {}", listed(&names)));
+        }
+        if self.scope.is_some() {
+            let fits = self.scope == Some(target.is_namespaced());
+            trace::answer(fits, || "it has a namespace, or has none, as is asked".to_owned());
+        }
+        if !self.annotations.is_empty() {
+            trace::answer(self.fits_annotations(target), || "its annotations".to_owned());
+        }
+        if self.selector.is_some() {
+            trace::answer(self.fits_labels(target), || "its labels".to_owned());
+        }
+        if self.namespace_selector.is_some() {
+            trace::answer(self.fits_namespace_labels(target), || {
+                format!("the labels of the namespace `{namespace}`")
+            });
+        }
+        if let Some(constraint) = &self.constraint {
+            trace::answer(constraint.fits(target), || {
+                "namespaces, scope, labels and name of the constraint's match".to_owned()
+            });
+        }
+        if self.names_users() {
+            let fits = request.user.as_ref().is_none_or(|user| self.fits_user(user));
+            trace::answer(fits, || "who asks".to_owned());
+        }
     }
 
     fn fits_annotations(&self, target: &Target<'_>) -> bool {

@@ -4,6 +4,8 @@ mod index;
 mod mutate;
 mod scope_of;
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Map;
 
@@ -13,9 +15,10 @@ use crate::exception::PolicyException;
 use crate::generation::Generation;
 use crate::policy::{Action, Policy, Rule};
 use crate::request::Request;
-use crate::response::{Evaluation, RuleKind};
+use crate::response::{Evaluation, RuleKind, RuleResponse};
 use crate::scope::Judgement;
 use crate::selection::Target;
+use crate::trace::{self, Step};
 use index::{Index, Place};
 pub use mutate::ExistingRule;
 pub(crate) use scope_of::resources_of;
@@ -27,6 +30,19 @@ pub struct PolicySet {
     policies: Vec<Policy>,
     exceptions: Vec<PolicyException>,
     index: Index,
+}
+
+/// How a rule came to what it says.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// Position of the policy in the set.
+    pub policy_index: usize,
+    /// Name of the rule.
+    pub rule: Arc<str>,
+    /// What was done, in order.
+    pub steps: Vec<Step>,
+    /// What it says; `None` where it is not about the request.
+    pub response: Option<RuleResponse>,
 }
 
 /// A policy that could not be taken into a set.
@@ -154,6 +170,30 @@ impl PolicySet {
         }
         let needs = judgement.needs.into_inner();
         if needs.is_empty() { Evaluation::Done(responses) } else { Evaluation::Needs(needs) }
+    }
+
+    /// What every rule that judges makes of a request, with each step of how it came to that; rules that
+    /// are not about the request say why.
+    pub fn explain(
+        &self,
+        request: &Request,
+        environment: &Environment,
+    ) -> Evaluation<Vec<Explanation>> {
+        let target = Target::new(request);
+        let judgement = Judgement::new(request, environment);
+        let empty = Map::new();
+        let mut told = Vec::new();
+        for (policy_index, policy) in self.policies.iter().enumerate() {
+            for rule in policy.rules.iter().filter(|rule| speaks_in(rule) == Work::Judge) {
+                let at = RuleAt { policy_index, policy, rule, exceptions: &self.exceptions };
+                let judge = || evaluate::rule(&judgement, &target, &at, &empty);
+                let (response, steps) = trace::listen(judge);
+                let rule = rule.name.clone();
+                told.push(Explanation { policy_index, rule, steps, response });
+            }
+        }
+        let needs = judgement.needs.into_inner();
+        if needs.is_empty() { Evaluation::Done(told) } else { Evaluation::Needs(needs) }
     }
 
     /// What generate rules make of a request: complete objects, which the caller makes or compares with

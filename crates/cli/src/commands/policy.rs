@@ -1,6 +1,7 @@
 //! `proofstream policy`: policies judged without a cluster.
 
 mod apply;
+mod explain;
 mod holes;
 mod replay;
 mod test;
@@ -27,6 +28,8 @@ pub(crate) enum PolicyCommand {
     Apply(apply::Apply),
     /// Run the tests (kyverno-test.yaml) found below some paths, strictly.
     Test(test::Test),
+    /// Show, step by step, why rules say what they say of an object.
+    Explain(explain::Explain),
     /// Find pods that break a claim and that the policies admit nevertheless.
     Holes(holes::Holes),
     /// Say what policies would have blocked of the requests that the ledger keeps.
@@ -37,6 +40,7 @@ pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitC
     match command {
         PolicyCommand::Apply(command) => apply::run(&command, console),
         PolicyCommand::Test(command) => test::run(&command, console),
+        PolicyCommand::Explain(command) => explain::run(&command, console),
         PolicyCommand::Holes(command) => holes::run(&command, console),
         PolicyCommand::Replay(command) => replay::run(&command, console),
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Answer, Duplicate, Environment, Evaluation, Generated, Inventory, Lookup, Mutation, Operation,
-    Policy, PolicyException, PolicySet, Request, RuleResponse, TargetMutation, UserInfo,
-    default_object,
+    Answer, Duplicate, Environment, Evaluation, Explanation, Generated, Inventory, Lookup,
+    Mutation, Operation, Policy, PolicyException, PolicySet, Request, RuleResponse, TargetMutation,
+    UserInfo, default_object,
 };
 use serde_json::{Map, Value};
 
@@ -155,6 +155,23 @@ impl Judge {
             // What the values say of a namespace stands above its manifest.
             self.namespaces.entry(name).or_insert(labels);
         }
+    }
+
+    /// Mutates an object, then says of every rule that judges how it came to what it says.
+    pub fn explain(&self, mut object: Value, operation: Option<Operation>) -> Vec<Explanation> {
+        scope::put_into_namespace(&mut object);
+        if self.defaults == Defaults::Filled {
+            default_object(&mut object);
+        }
+        let mut request = self.request(object);
+        self.mutate(&mut request, operation, &mut Judged::default());
+        self.by_policy(
+            &request,
+            operation,
+            |_| true,
+            |told: &Explanation| told.policy_index,
+            |request, environment| self.set.explain(request, environment),
+        )
     }
 
     /// Mutates an object, then judges it, as if the operation (CREATE, unless values say otherwise)

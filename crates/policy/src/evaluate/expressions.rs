@@ -15,9 +15,12 @@ use crate::policy::expressions::{
 };
 use crate::response::Status;
 use crate::scope::Scope;
+use crate::trace::{self, StepOutcome};
 
 /// What the expressions of one rule may cost, as in Kubernetes.
 pub(super) const BUDGET: u64 = 10_000_000;
+/// What telling a value may cost.
+const TOLD: u64 = 10_000;
 /// Longest message that an expression may make, as in Kubernetes.
 const MAX_MESSAGE: usize = 5 * 1024;
 
@@ -72,7 +75,12 @@ fn unmet<'s>(
 ) -> Option<Said> {
     let mut failed = None;
     for condition in conditions {
-        match condition.program.evaluate(ground, meter) {
+        let value = condition.program.evaluate(ground, meter);
+        trace::answer(matches!(value, Ok(CelValue::Bool(true))), || {
+            let expression = one_line(condition.program.expression());
+            format!("condition {}: {expression}", condition.name)
+        });
+        match value {
             Ok(CelValue::Bool(true)) => {}
             Ok(CelValue::Bool(false)) => {
                 let message = format!("CEL precondition `{}` not met", condition.name);
@@ -157,6 +165,11 @@ pub(super) fn all_broken(
     }
 }
 
+/// An expression without its line breaks.
+fn one_line(expression: &str) -> String {
+    expression.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The demands that do not hold.
 fn broken<'e, 's>(
     expressions: &'s Expressions,
@@ -165,7 +178,11 @@ fn broken<'e, 's>(
 ) -> impl Iterator<Item = Said> + use<'e, 's> {
     let on_fault = expressions.on_fault;
     expressions.demands.iter().filter_map(move |demand| {
-        let fault = match demand.program.evaluate(ground, meter) {
+        let value = demand.program.evaluate(ground, meter);
+        trace::answer(matches!(value, Ok(CelValue::Bool(true))), || {
+            format!("expression {}", one_line(demand.program.expression()))
+        });
+        let fault = match value {
             Ok(CelValue::Bool(true)) => return None,
             Ok(CelValue::Bool(false)) => {
                 return Some(Said::new(Status::Fail, demand.message(ground, meter)));
@@ -344,6 +361,16 @@ impl<'s> Ground<'s> {
         let program =
             self.variables.get(place).ok_or_else(|| Fault::Invalid("no such name".to_owned()))?;
         let found = program.evaluate(self, meter);
+        trace::note(StepOutcome::Info, || {
+            let expression = one_line(program.expression());
+            match &found {
+                Ok(value) => match value.to_json(&Meter::new(TOLD)) {
+                    Ok(json) => format!("variable {expression} is {}", trace::shown(&json)),
+                    Err(_) => format!("variable {expression} is a {}", value.type_name()),
+                },
+                Err(fault) => format!("variable {expression} has no value: {fault}"),
+            }
+        });
         if let Some(cell) = self.known.borrow_mut().get_mut(place) {
             *cell = Some(found.clone());
         }

@@ -15,6 +15,7 @@ use crate::policy::{Assertion, ForEach, PatternSource, Validation};
 use crate::request::Operation;
 use crate::response::Status;
 use crate::scope::{Element, Frame, Scope};
+use crate::trace;
 
 /// Most elements of one loop.
 const MAX_ELEMENTS: usize = 100_000;
@@ -41,16 +42,23 @@ pub(super) fn judge<'s>(
     ground.judge(&validation.assertion)
 }
 
+/// Does work whose steps are told below a word.
+fn told<T>(word: &'static str, work: impl FnOnce() -> T) -> T {
+    trace::within(|| word.to_owned(), work)
+}
+
 impl Ground<'_> {
     fn judge(&self, assertion: &Assertion) -> Option<Said> {
         match assertion {
-            Assertion::Deny(conditions) => Some(match conditions.evaluate(self.scope) {
-                Err(failure) => Said::error("deny conditions cannot be evaluated", &failure),
-                Ok(outcome) if outcome.holds => {
-                    Said::new(Status::Fail, self.deny_message(&outcome.messages))
-                }
-                Ok(_) => Said::new(Status::Pass, format!("rule {} passed", self.rule)),
-            }),
+            Assertion::Deny(conditions) => {
+                Some(match told("deny where this holds", || conditions.evaluate(self.scope)) {
+                    Err(failure) => Said::error("deny conditions cannot be evaluated", &failure),
+                    Ok(outcome) if outcome.holds => {
+                        Said::new(Status::Fail, self.deny_message(&outcome.messages))
+                    }
+                    Ok(_) => Said::new(Status::Pass, format!("rule {} passed", self.rule)),
+                })
+            }
             Assertion::Pattern(source) => self.on_object(|value| self.pattern(source, value)),
             Assertion::AnyPattern(sources) => {
                 self.on_object(|value| self.any_pattern(sources, value))
@@ -93,13 +101,13 @@ impl Ground<'_> {
 
     fn verdict(&self, source: &PatternSource, value: &Value) -> Result<Verdict, Failure> {
         match source {
-            PatternSource::Fixed(pattern) => Ok(pattern.judge(value)),
+            PatternSource::Fixed(pattern) => Ok(told("pattern", || pattern.judge(value))),
             PatternSource::Made(document) => {
                 let made = document.resolve(self.scope)?;
                 let made = made.to_value()?;
                 let pattern = Pattern::compile(&made, "pattern")
                     .map_err(|cause| Failure::invalid(cause.to_string()))?;
-                Ok(pattern.judge(value))
+                Ok(told("pattern", || pattern.judge(value)))
             }
         }
     }
@@ -170,7 +178,9 @@ impl Ground<'_> {
             let charged = self.scope.interpreter().charge(1);
             charged.map_err(|failure| Said::error("loop", &failure))?;
             let element = Element { value, index, nesting: self.nesting };
-            let Some(said) = self.element(each, &element) else { continue };
+            let heading = || format!("element {index}");
+            let said = trace::within(heading, || self.element(each, &element));
+            let Some(said) = said else { continue };
             match said.status {
                 Status::Pass => applied += 1,
                 Status::Skip => {}
@@ -185,7 +195,13 @@ impl Ground<'_> {
         let with_element = self.scope.with_element(element);
         let frame = Frame::new(&each.context);
         let scope = with_element.with_frame(&frame);
-        match each.preconditions.evaluate(&scope) {
+        let conditions = || each.preconditions.evaluate(&scope);
+        let met = if each.preconditions.is_empty() {
+            conditions()
+        } else {
+            told("preconditions", conditions)
+        };
+        match met {
             Err(failure) => {
                 return Some(Said::error("preconditions cannot be evaluated", &failure));
             }

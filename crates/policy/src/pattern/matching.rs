@@ -9,6 +9,7 @@ use super::anchor::Anchor;
 use super::scalar::ScalarPattern;
 use super::{Entry, Node, ObjectNode, Pattern};
 use crate::jmespath::type_name;
+use crate::trace::{self, StepOutcome};
 
 /// What a pattern says of an object.
 #[derive(Debug)]
@@ -163,6 +164,9 @@ type Matched<'m> = Result<(), Box<Mismatch<'m>>>;
 fn matches<'m>(node: &'m Node, value: &'m Value, anchors: &mut Anchors) -> Matched<'m> {
     let wrong = |wanted| {
         let found = type_name(value);
+        trace::note(StepOutcome::Fails, || {
+            format!("{} must be {wanted}, found {found}", trace::path())
+        });
         Err(Mismatch::new(Kind::Ordinary, Reason::Type { wanted, found }))
     };
     match node {
@@ -184,6 +188,13 @@ fn match_scalar<'m>(pattern: &'m ScalarPattern, value: &'m Value) -> Matched<'m>
         Value::Array(items) => items.iter().find(|item| !pattern.matches(item)),
         scalar => (!pattern.matches(scalar)).then_some(scalar),
     };
+    trace::answer(failing.is_none(), || match failing.unwrap_or(value) {
+        Value::Null => format!("{} is missing, `{pattern}` is wanted", trace::path()),
+        found => {
+            let word = if failing.is_none() { "matches" } else { "does not match" };
+            format!("{}: {} {word} `{pattern}`", trace::path(), trace::shown(found))
+        }
+    });
     match failing {
         None => Ok(()),
         Some(found) => Err(Mismatch::new(Kind::Ordinary, Reason::Value { wanted: pattern, found })),
@@ -215,45 +226,55 @@ fn match_entry<'m>(
     anchors: &mut Anchors,
 ) -> Matched<'m> {
     let (key, value) = find(entry, members);
-    let at = Segment::Key(key);
-    match entry.anchor {
-        Anchor::None | Anchor::Add => {
-            if entry.anything {
-                return match value {
-                    None | Some(Value::Null) => {
-                        Err(Mismatch::new(Kind::Ordinary, Reason::Missing(key)).under(at))
-                    }
-                    Some(_) => Ok(()),
-                };
-            }
-            matches(&entry.node, value.unwrap_or(&NULL), anchors).map_err(|found| found.under(at))
+    trace::at(
+        || key.to_owned(),
+        || match_member(entry, key, value, anchors).map_err(|found| found.under(Segment::Key(key))),
+    )
+}
+
+fn match_member<'m>(
+    entry: &'m Entry,
+    key: &'m str,
+    value: Option<&'m Value>,
+    anchors: &mut Anchors,
+) -> Matched<'m> {
+    let told = |outcome, words: &str| {
+        trace::note(outcome, || format!("{} {words}", trace::path()));
+    };
+    match (entry.anchor, value) {
+        (Anchor::None | Anchor::Add, value) if entry.anything => {
+            let there = value.is_some_and(|value| !value.is_null());
+            trace::answer(there, || format!("{} must be there", trace::path()));
+            if there { Ok(()) } else { Err(Mismatch::new(Kind::Ordinary, Reason::Missing(key))) }
         }
-        Anchor::Equality => match value {
-            None => Ok(()),
-            Some(value) => matches(&entry.node, value, anchors).map_err(|found| found.under(at)),
-        },
-        Anchor::Condition => match value {
-            None => Err(Mismatch::new(Kind::Skip, Reason::Absent(key)).under(at)),
-            Some(value) => {
-                matches(&entry.node, value, anchors).map_err(|found| found.skipping().under(at))
+        (Anchor::None | Anchor::Add, value) => {
+            matches(&entry.node, value.unwrap_or(&NULL), anchors)
+        }
+        (Anchor::Equality | Anchor::Global | Anchor::Existence, None) => {
+            told(StepOutcome::Skips, "is not there, so nothing is asked of it");
+            Ok(())
+        }
+        (Anchor::Negation, None) => {
+            told(StepOutcome::Holds, "must not be there");
+            Ok(())
+        }
+        (Anchor::Condition, None) => {
+            told(StepOutcome::Skips, "is a condition and is not there");
+            Err(Mismatch::new(Kind::Skip, Reason::Absent(key)))
+        }
+        (Anchor::Equality, Some(value)) => matches(&entry.node, value, anchors),
+        (Anchor::Condition | Anchor::Global, Some(value)) => {
+            let found = matches(&entry.node, value, anchors).map_err(Mismatch::skipping);
+            if found.is_err() {
+                told(StepOutcome::Skips, "is a condition that does not hold");
             }
-        },
-        Anchor::Global => match value {
-            None => Ok(()),
-            Some(value) => {
-                matches(&entry.node, value, anchors).map_err(|found| found.skipping().under(at))
-            }
-        },
-        Anchor::Negation => match value {
-            None => Ok(()),
-            Some(_) => Err(Mismatch::new(Kind::Negation, Reason::NotAllowed(key)).under(at)),
-        },
-        Anchor::Existence => match value {
-            None => Ok(()),
-            Some(value) => {
-                match_existence(&entry.node, value, anchors).map_err(|found| found.under(at))
-            }
-        },
+            found
+        }
+        (Anchor::Negation, Some(_)) => {
+            told(StepOutcome::Fails, "must not be there");
+            Err(Mismatch::new(Kind::Negation, Reason::NotAllowed(key)))
+        }
+        (Anchor::Existence, Some(value)) => match_existence(&entry.node, value, anchors),
     }
 }
 
@@ -290,7 +311,8 @@ fn match_list<'m>(nodes: &'m [Node], items: &'m [Value], anchors: &mut Anchors) 
         }
         Node::Scalar(pattern) => {
             for (index, item) in items.iter().enumerate() {
-                match_scalar(pattern, item).map_err(|found| found.under(Segment::Index(index)))?;
+                let matched = trace::at(|| format!("[{index}]"), || match_scalar(pattern, item));
+                matched.map_err(|found| found.under(Segment::Index(index)))?;
             }
             Ok(())
         }
@@ -311,7 +333,7 @@ fn match_pairs<'m>(
 ) -> Matched<'m> {
     let (mut judged, mut skipped) = (false, false);
     for (index, (node, item)) in pairs.enumerate() {
-        match matches(node, item, anchors) {
+        match trace::at(|| format!("[{index}]"), || matches(node, item, anchors)) {
             Ok(()) => judged = true,
             Err(found) if found.kind == Kind::Skip => skipped = true,
             Err(found) => return Err(found.under(Segment::Index(index))),

@@ -37,6 +37,22 @@ fn is_version(text: &str) -> bool {
         || text.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
+/// As policies write it, parts that fit all left out.
+impl std::fmt::Display for KindSelector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for part in [&self.group, &self.version] {
+            if !matches!(part.as_str(), "*" | "") {
+                write!(f, "{}/", part.as_str())?;
+            }
+        }
+        f.write_str(self.kind.as_str())?;
+        match self.subresource.as_str() {
+            "" | "*" => Ok(()),
+            subresource => write!(f, "/{subresource}"),
+        }
+    }
+}
+
 impl KindSelector {
     pub(crate) fn parse(text: &str, path: &str) -> Result<Self, ParseError> {
         let unreadable = || {

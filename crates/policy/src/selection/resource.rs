@@ -13,6 +13,26 @@ pub(crate) struct ResourceSelector {
     pub(crate) resources: Vec<(Wildcard, Wildcard)>,
 }
 
+/// Groups and resources, as in `apps: deployments, replicasets`.
+impl std::fmt::Display for ResourceSelector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let groups: Vec<&str> = self.groups.iter().map(Wildcard::as_str).collect();
+        let resources: Vec<String> = self
+            .resources
+            .iter()
+            .map(|(resource, subresource)| match subresource.as_str() {
+                "" => resource.as_str().to_owned(),
+                subresource => format!("{}/{subresource}", resource.as_str()),
+            })
+            .collect();
+        let group = match groups.join(", ") {
+            core if core.is_empty() => "core".to_owned(),
+            groups => groups,
+        };
+        write!(f, "{group}: {}", resources.join(", "))
+    }
+}
+
 impl ResourceSelector {
     pub(crate) fn new(groups: &[&str], versions: &[&str], resources: &[&str]) -> Self {
         let globs = |texts: &[&str]| texts.iter().map(|text| Wildcard::new(text)).collect();

@@ -8,6 +8,7 @@ use crate::inventory;
 use crate::policy::Constraint;
 use crate::response::Status;
 use crate::selection::Target;
+use crate::trace::{self, StepOutcome};
 
 pub(super) fn judge(ground: &Ground<'_>, constraint: &Constraint) -> Said {
     let request = ground.scope.judgement().request;
@@ -50,6 +51,12 @@ fn review(ground: &Ground<'_>, program: &Program, parameters: &RegoValue) -> Sai
         }
         Err(fault) => return Said::new(Status::Error, fault.to_string()),
     };
+    trace::note(StepOutcome::Info, || {
+        format!("the template's code finds {} violations", found.len())
+    });
+    for one in &found {
+        trace::note(StepOutcome::Fails, || trace::shown(&one.to_json()));
+    }
     // What has no message is no violation to Gatekeeper; two are one where they say the same.
     let mut messages: Vec<(RegoValue, Option<RegoValue>)> = found
         .iter()

@@ -2,10 +2,11 @@
 
 use super::Ground;
 use crate::evaluate::{Said, partial_exceptions};
-use crate::pod_security::{Pod, Violation, exclude, pod_of, violations};
+use crate::pod_security::{Pod, Violation, checks, exclude, pod_of, violations};
 use crate::policy::PodSecurity;
 use crate::request::Operation;
 use crate::response::Status;
+use crate::trace;
 
 /// What the rule says; `None` on a deletion.
 pub(super) fn judge(ground: &Ground<'_>, standard: &PodSecurity) -> Option<Said> {
@@ -26,6 +27,13 @@ pub(super) fn judge(ground: &Ground<'_>, standard: &PodSecurity) -> Option<Said>
     };
     let (level, version) = (standard.level, standard.version);
     let mut broken = violations(level, version, &pod);
+    for check in checks(level, version) {
+        let found = broken.iter().find(|violation| violation.check == check);
+        trace::answer(found.is_none(), || match found {
+            None => format!("{level} {check}"),
+            Some(violation) => format!("{level} {check}: {}", violation.describe()),
+        });
+    }
     exclude(&standard.exclusions, level, version, &pod, &mut broken);
     if broken.is_empty() {
         return Some(Said::new(Status::Pass, format!("rule {rule} passed")));
