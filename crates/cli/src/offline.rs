@@ -4,6 +4,7 @@ pub mod context;
 pub mod expectation;
 pub mod files;
 pub mod judge;
+pub mod lint;
 pub mod pod_security;
 pub mod policies;
 pub mod replay;

@@ -68,25 +68,44 @@ impl<'p> Gate<'p> {
 
     /// Whether ephemeral containers would be added to a running pod.
     pub(crate) fn admits_change(&self, before: &Value, after: &Value) -> Result<(), Refusal> {
-        let (mut before, mut after) = (before.clone(), after.clone());
-        default_object(&mut before);
-        default_object(&mut after);
-        let mut request = Request::create(after);
-        request.operation = Operation::Update;
-        request.old_object = Some(before);
-        request.subresource = Some("ephemeralcontainers".to_owned());
-        request.resource = GroupVersionResource {
-            group: String::new(),
-            version: "v1".to_owned(),
-            resource: "pods".to_owned(),
-        };
-        self.judge(request)
+        self.judge(update(before, after, Some("ephemeralcontainers")))
+    }
+
+    /// Whether some rule is about a creation.
+    pub(crate) fn speaks_of_creation(&self, object: &Value) -> bool {
+        let mut object = object.clone();
+        default_object(&mut object);
+        self.speaks_of(Request::create(object))
+    }
+
+    /// Whether some rule is about a change of a pod.
+    pub(crate) fn speaks_of_update(
+        &self,
+        before: &Value,
+        after: &Value,
+        subresource: Option<&str>,
+    ) -> bool {
+        self.speaks_of(update(before, after, subresource))
+    }
+
+    fn speaks_of(&self, mut request: Request) -> bool {
+        self.know_namespace(&mut request);
+        match self.policies.evaluate(&request, &self.environment) {
+            Evaluation::Done(responses) => !responses.is_empty(),
+            Evaluation::Needs(_) => true,
+        }
+    }
+
+    fn know_namespace(&self, request: &mut Request) {
+        let name = request.namespace.clone().unwrap_or_default();
+        let mut labels = self.labels.get(&name).cloned().unwrap_or_default();
+        // The API server gives every namespace this one.
+        labels.insert("kubernetes.io/metadata.name".to_owned(), name);
+        request.namespace_labels = Some(labels);
     }
 
     fn judge(&self, mut request: Request) -> Result<(), Refusal> {
-        let namespace = request.namespace.as_ref();
-        request.namespace_labels =
-            Some(namespace.and_then(|name| self.labels.get(name)).cloned().unwrap_or_default());
+        self.know_namespace(&mut request);
         let mut refused = Refusal { by: Vec::new(), message: String::new(), unjudged: false };
         if let Evaluation::Done(mutation) = self.policies.mutate(&request, &self.environment) {
             for response in &mutation.responses {
@@ -125,6 +144,23 @@ impl<'p> Gate<'p> {
             refused.say(&by, &response.message);
         }
     }
+}
+
+/// A change of a pod, or of a part of it.
+fn update(before: &Value, after: &Value, subresource: Option<&str>) -> Request {
+    let (mut before, mut after) = (before.clone(), after.clone());
+    default_object(&mut before);
+    default_object(&mut after);
+    let mut request = Request::create(after);
+    request.operation = Operation::Update;
+    request.old_object = Some(before);
+    request.subresource = subresource.map(str::to_owned);
+    request.resource = GroupVersionResource {
+        group: String::new(),
+        version: "v1".to_owned(),
+        resource: "pods".to_owned(),
+    };
+    request
 }
 
 impl Refusal {

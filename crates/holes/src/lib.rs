@@ -10,8 +10,10 @@ mod candidate;
 mod gate;
 mod minimal;
 mod search;
+mod views;
 
 pub use breach::{Breaches, BreachesError};
 pub use candidate::Place;
 pub use gate::{Gate, Refusal};
 pub use search::{Found, Hole, Refused, Search, Strictness};
+pub use views::Views;

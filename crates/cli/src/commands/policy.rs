@@ -3,6 +3,7 @@
 mod apply;
 mod explain;
 mod holes;
+mod lint;
 mod replay;
 mod test;
 
@@ -30,6 +31,8 @@ pub(crate) enum PolicyCommand {
     Test(test::Test),
     /// Show, step by step, why rules say what they say of an object.
     Explain(explain::Explain),
+    /// Find what in policies is not run, has no effect, or looks past what it means to see.
+    Lint(lint::Lint),
     /// Find pods that break a claim and that the policies admit nevertheless.
     Holes(holes::Holes),
     /// Say what policies would have blocked of the requests that the ledger keeps.
@@ -41,6 +44,7 @@ pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitC
         PolicyCommand::Apply(command) => apply::run(&command, console),
         PolicyCommand::Test(command) => test::run(&command, console),
         PolicyCommand::Explain(command) => explain::run(&command, console),
+        PolicyCommand::Lint(command) => lint::run(&command, console),
         PolicyCommand::Holes(command) => holes::run(&command, console),
         PolicyCommand::Replay(command) => replay::run(&command, console),
     }
