@@ -1,5 +1,5 @@
-//! What the engine costs: one pod against the article's two policies, compiling, a large set,
-//! mutation.
+//! What the engine costs: one pod against the article's two policies, compiling, a large set, CEL,
+//! constraints, mutation.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,9 @@ use std::path::Path;
 
 use divan::{Bencher, black_box};
 use jiff::Timestamp;
-use proofstream_policy::{Environment, Evaluation, Policy, PolicySet, Request, parse};
+use proofstream_policy::{
+    ConstraintTemplate, Environment, Evaluation, Policy, PolicySet, Request, parse,
+};
 use serde_json::{Value, json};
 
 fn main() {
@@ -110,6 +112,67 @@ fn one_pod_100_policies(bencher: Bencher) {
 }
 
 /// So many policies, of which ten match a pod in `payments`.
+/// A hundred ValidatingPolicies of two expressions each that all match.
+fn hundred_in_cel() -> PolicySet {
+    let policy = |number: usize| {
+        json!({
+            "apiVersion": "policies.kyverno.io/v1",
+            "kind": "ValidatingPolicy",
+            "metadata": { "name": format!("policy-{number}") },
+            "spec": {
+                "matchConstraints": { "resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                    "resources": ["pods"],
+                }] },
+                "variables": [{
+                    "name": "containers",
+                    "expression": "object.spec.containers + object.spec.?initContainers.orValue([])",
+                }],
+                "validations": [
+                    { "expression": "variables.containers.all(c, c.?securityContext.?privileged.orValue(false) == false)" },
+                    { "expression": format!("!('policy-{number}' in object.metadata.labels)") },
+                ],
+            },
+        })
+    };
+    PolicySet::compile((0..100).map(|number| parse(&policy(number)).unwrap()).collect()).0
+}
+
+#[divan::bench]
+fn one_pod_100_cel_policies(bencher: Bencher) {
+    let set = hundred_in_cel();
+    let request = pod("payments");
+    let environment = Environment::at(Timestamp::UNIX_EPOCH);
+    assert_eq!(run(&set, &request, &environment), 100);
+    bencher.bench(|| run(&set, &request, &environment));
+}
+
+/// Gatekeeper's way: nineteen constraints, one pod.
+fn constraints() -> PolicySet {
+    let read = |name: &str| {
+        let path = Path::new("../cli/benches/gatekeeper").join(name);
+        let text = std::fs::read_to_string(path).unwrap();
+        let documents = text.split("---\n").map(|one| serde_yaml_ng::from_str(one).unwrap());
+        documents.collect::<Vec<Value>>()
+    };
+    let templates: Vec<ConstraintTemplate> =
+        read("templates.yaml").iter().map(|one| ConstraintTemplate::parse(one).unwrap()).collect();
+    let constraint = |document: &Value| {
+        let template = templates.iter().find(|own| document["kind"] == own.kind()).unwrap();
+        template.constraint(document).unwrap()
+    };
+    PolicySet::compile(read("constraints.yaml").iter().map(constraint).collect()).0
+}
+
+#[divan::bench]
+fn one_pod_19_constraints(bencher: Bencher) {
+    let set = constraints();
+    let request = pod("payments");
+    let environment = Environment::at(Timestamp::UNIX_EPOCH);
+    assert_eq!(run(&set, &request, &environment), 19);
+    bencher.bench(|| run(&set, &request, &environment));
+}
+
 fn ten_match(total: usize) -> PolicySet {
     let article = article("require-hardened-securitycontext.yaml");
     let documents: Vec<Value> = (0..total)
