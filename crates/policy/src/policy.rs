@@ -6,6 +6,7 @@ mod cel_kinds;
 pub(crate) mod expressions;
 pub(crate) mod functions;
 mod gatekeeper;
+mod generating;
 mod generation;
 mod mutating;
 mod mutation;
@@ -40,7 +41,7 @@ pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Vali
 pub(crate) use verification::ImageVerification;
 
 /// Reads a policy document (`kyverno.io` ClusterPolicy or Policy, `policies.kyverno.io`
-/// ValidatingPolicy, MutatingPolicy and their namespaced twins) and compiles its expressions.
+/// ValidatingPolicy, MutatingPolicy, GeneratingPolicy and their namespaced twins) and compiles its expressions.
 ///
 /// # Errors
 /// Anything that is not a policy, an unknown field, an unreadable expression: with its path.
@@ -49,6 +50,8 @@ pub fn parse(document: &Value) -> Result<Policy, ParseError> {
         validating::policy(document)
     } else if mutating::is_policy(document) {
         mutating::policy(document)
+    } else if generating::is_policy(document) {
+        generating::policy(document)
     } else {
         parse::policy(document)
     }
@@ -72,6 +75,8 @@ pub fn unknown_settings(document: &Value) -> Vec<String> {
         &validating::SPEC_FIELDS
     } else if mutating::is_policy(document) {
         &mutating::SPEC_FIELDS
+    } else if generating::is_policy(document) {
+        &generating::SPEC_FIELDS
     } else {
         &parse::SPEC_FIELDS
     };
@@ -90,7 +95,9 @@ pub fn unknown_settings(document: &Value) -> Vec<String> {
 
 /// Whether a document is of a kind that [`parse`] reads.
 pub fn is_policy(document: &Value) -> bool {
-    parse::is_policy(document) || validating::is_policy(document) || mutating::is_policy(document)
+    let kinds =
+        [parse::is_policy, validating::is_policy, mutating::is_policy, generating::is_policy];
+    kinds.iter().any(|is_policy| is_policy(document))
 }
 
 /// One policy.
@@ -189,6 +196,10 @@ impl Action {
             Self::Validate(validation) => {
                 validation.expressions().map(expressions::Expressions::shared)
             }
+            Self::Generate(generation) => match &generation.work {
+                Work::Expressions(expressions) => Some(expressions.shared()),
+                Work::Once(_) | Work::ForEach(_) => None,
+            },
             Self::Mutate(mutate) => match &mutate.change {
                 Change::Expressions(changes) => Some(changes.shared()),
                 Change::Patch(_) | Change::ForEach(_) => None,

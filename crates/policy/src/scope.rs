@@ -29,6 +29,8 @@ pub(crate) struct Judgement<'r> {
     small: OnceCell<Value>,
     images: OnceCell<Value>,
     review: OnceCell<RegoValue>,
+    /// Objects that expressions have asked for, each with its namespace.
+    made: RefCell<Vec<(String, Value)>>,
     pub(crate) needs: RefCell<Vec<Lookup>>,
     /// The namespace of the policy that is judging, which is all that it may look into.
     confined: RefCell<Option<Arc<str>>>,
@@ -44,9 +46,20 @@ impl<'r> Judgement<'r> {
             small: OnceCell::new(),
             images: OnceCell::new(),
             review: OnceCell::new(),
+            made: RefCell::default(),
             needs: RefCell::new(Vec::new()),
             confined: RefCell::new(None),
         }
+    }
+
+    /// Notes an object that an expression asks for.
+    pub(crate) fn make(&self, namespace: &str, object: Value) {
+        self.made.borrow_mut().push((namespace.to_owned(), object));
+    }
+
+    /// What expressions have asked for since this was asked the last time.
+    pub(crate) fn take_made(&self) -> Vec<(String, Value)> {
+        self.made.take()
     }
 
     /// From now on a policy of this namespace (or of none) judges.

@@ -107,8 +107,10 @@ pub struct Expected {
     pub is_namespaced_mutating_policy: Option<bool>,
     is_image_validating_policy: Option<bool>,
     is_namespaced_image_validating_policy: Option<bool>,
-    is_generating_policy: Option<bool>,
-    is_namespaced_generating_policy: Option<bool>,
+    /// Whether the policy is a GeneratingPolicy.
+    pub is_generating_policy: Option<bool>,
+    /// Whether the policy is a NamespacedGeneratingPolicy.
+    pub is_namespaced_generating_policy: Option<bool>,
     is_deleting_policy: Option<bool>,
     is_namespaced_deleting_policy: Option<bool>,
 }
@@ -240,8 +242,6 @@ impl Expected {
         let flags = [
             self.is_image_validating_policy,
             self.is_namespaced_image_validating_policy,
-            self.is_generating_policy,
-            self.is_namespaced_generating_policy,
             self.is_deleting_policy,
             self.is_namespaced_deleting_policy,
         ];

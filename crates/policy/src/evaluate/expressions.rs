@@ -10,8 +10,8 @@ use super::{Said, functions, mutating};
 use crate::environment::Lookup;
 use crate::jmespath::Failure;
 use crate::policy::expressions::{
-    AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, IMAGES, NAMESPACE_OBJECT, OBJECT,
-    OLD_OBJECT, OnFault, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
+    AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, Generating, IMAGES, NAMESPACE_OBJECT,
+    OBJECT, OLD_OBJECT, OnFault, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
 };
 use crate::response::Status;
 use crate::scope::Scope;
@@ -163,6 +163,33 @@ pub(super) fn all_broken(
         Some(said) => Err(said),
         None => Ok(broken(expressions, &ground, &meter).collect()),
     }
+}
+
+/// What expressions of a rule make, each object with its namespace.
+pub(super) fn generated(
+    generating: &Generating,
+    scope: &Scope<'_>,
+) -> Result<Vec<(String, Value)>, Failure> {
+    let meter = Meter::new(BUDGET);
+    let sources = Sources::new(scope, None, None);
+    let ground = Ground::new(&sources, &generating.variables);
+    scope.judgement().take_made();
+    for program in &generating.programs {
+        let value = program.evaluate(&ground, &meter);
+        trace::answer(matches!(value, Ok(CelValue::Bool(true))), || {
+            format!("expression {}", one_line(program.expression()))
+        });
+        match value {
+            Ok(_) => {}
+            Err(Fault::Pending) => return Err(Failure::Pending),
+            Err(fault) => {
+                let expression = one_line(program.expression());
+                let message = format!("expression `{expression}` resulted in error: {fault}");
+                return Err(Failure::invalid(message));
+            }
+        }
+    }
+    Ok(scope.judgement().take_made())
 }
 
 /// An expression without its line breaks.

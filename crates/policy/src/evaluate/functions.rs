@@ -69,7 +69,27 @@ pub(super) fn call<'s>(
             Ok(CelValue::text(text(arguments, 0)?.replace('~', "~0").replace('/', "~1")))
         }
         Function::ListToMap => list_to_map(arguments, meter),
+        Function::Generate => generate(judgement, arguments, meter),
     }
+}
+
+/// Notes objects that are to be made in a namespace.
+fn generate<'s>(
+    judgement: &'s Judgement<'s>,
+    arguments: &[CelValue<'s>],
+    meter: &Meter,
+) -> Found<'s> {
+    let namespace = text(arguments, 0)?;
+    let objects = arguments.get(1).ok_or_else(wrong)?.to_json(meter)?;
+    let Value::Array(objects) = objects else { return Err(wrong()) };
+    for object in objects {
+        // Lists of a cluster come as objects with items in them.
+        match object.get("items").and_then(Value::as_array) {
+            Some(items) => items.iter().for_each(|item| judgement.make(namespace, item.clone())),
+            None => judgement.make(namespace, object),
+        }
+    }
+    Ok(CelValue::Bool(true))
 }
 
 /// Arguments that the signature should have kept away.

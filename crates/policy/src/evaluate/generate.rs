@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{RuleAt, Said};
+use super::{RuleAt, Said, expressions};
 use crate::environment::Lookup;
 use crate::generation::Generated;
 use crate::jmespath::{Failure, type_name};
@@ -56,6 +56,13 @@ pub(super) fn make(
             for each in loops {
                 maker.for_each(each, scope, &mut errors);
             }
+        }
+        Work::Expressions(generating) => {
+            let made = expressions::generated(generating, scope);
+            let pushed = made.and_then(|made| {
+                made.into_iter().try_for_each(|(namespace, object)| maker.made(&namespace, &object))
+            });
+            errors.extend(pushed.err());
         }
     }
     let said = match errors.first() {
@@ -150,6 +157,26 @@ impl Maker<'_> {
                 })
             }
         }
+    }
+
+    /// Takes an object that an expression made, or one that it copies from the cluster.
+    fn made(&mut self, namespace: &str, object: &Value) -> Result<(), Failure> {
+        let text = |pointer: &str| {
+            let text = object.pointer(pointer).and_then(Value::as_str);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let lacks = |what: &str| Failure::invalid(format!("an object to be made has no `{what}`"));
+        let name = ResourceName {
+            api_version: text("/apiVersion").ok_or_else(|| lacks("apiVersion"))?,
+            kind: text("/kind").ok_or_else(|| lacks("kind"))?,
+            namespace: Some(namespace.to_owned()).filter(|name| !name.is_empty()),
+            name: text("/metadata/name").ok_or_else(|| lacks("metadata.name"))?,
+        };
+        self.stay_inside(name.namespace.as_deref())?;
+        // What has a life in the cluster is copied.
+        let source = text("/metadata/uid")
+            .map(|_| ResourceName { namespace: text("/metadata/namespace"), ..name.clone() });
+        self.push(copy(object, true), name, source)
     }
 
     fn name(&self, template: &ObjectTemplate, scope: &Scope<'_>) -> Result<ResourceName, Failure> {

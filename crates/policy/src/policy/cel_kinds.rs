@@ -125,7 +125,15 @@ pub(super) fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
     };
     let evaluation = match spec.get("evaluation") {
         Some(value) => {
-            let known = ["mode", "admission", "background", "mutateExisting"];
+            let known = [
+                "mode",
+                "admission",
+                "background",
+                "mutateExisting",
+                "synchronize",
+                "generateExisting",
+                "orphanDownstreamOnPolicyDelete",
+            ];
             Some(Fields::new(value, &spec.path("evaluation"), &known)?)
         }
         None => None,

@@ -70,6 +70,21 @@ pub(crate) struct Shared<'p> {
     pub(crate) template: Option<&'static [&'static str]>,
 }
 
+/// Expressions that make objects.
+#[derive(Debug)]
+pub(crate) struct Generating {
+    /// Values of `variables.…`; each may use those before it.
+    pub(crate) variables: Vec<Program>,
+    pub(crate) programs: Vec<Program>,
+    pub(crate) on_fault: OnFault,
+}
+
+impl Generating {
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        Shared { variables: &self.variables, on_fault: self.on_fault, template: None }
+    }
+}
+
 impl Expressions {
     pub(crate) fn shared(&self) -> Shared<'_> {
         Shared { variables: &self.variables, on_fault: self.on_fault, template: None }
@@ -271,6 +286,28 @@ pub(super) fn parse_mutating(
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
     let lists = AtomicLists::Replaced;
     Ok((conditions, Changes { variables, mutations, on_fault, template, lists }))
+}
+
+/// Reads the expressions of a GeneratingPolicy.
+pub(super) fn parse_generating(
+    spec: &Fields<'_>,
+    namespaced: bool,
+    precondition: Status,
+) -> Result<(Vec<Precondition>, Generating), ParseError> {
+    let mut declared = declarations_of_policies(namespaced);
+    functions::declare_generator(&mut declared);
+    let variables = variables(spec, &mut declared)?;
+    let mut programs = Vec::new();
+    for (path, item) in entries(spec, "generate")? {
+        let inner = Fields::new(item, &path, &["expression"])?;
+        programs.push(compile(&inner, "expression", &declared, Some(&Type::Bool))?);
+    }
+    if programs.is_empty() {
+        return Err(spec.error("generate", "needs at least one expression"));
+    }
+    let conditions = preconditions(spec, "matchConditions", &declared)?;
+    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
+    Ok((conditions, Generating { variables, programs, on_fault }))
 }
 
 /// Reads the expressions of a MutatingAdmissionPolicy.

@@ -25,6 +25,7 @@ pub(crate) enum Function {
     Round,
     ListToMap,
     EscapeKey,
+    Generate,
 }
 
 /// In which policies a function is known.
@@ -34,17 +35,19 @@ enum Known {
     /// In policies that are not confined to a namespace.
     InClusterPolicies,
     InNamespacedPolicies,
+    /// In policies that make objects.
+    InGeneratingPolicies,
 }
 
 use Function::{
-    EscapeKey, GlobalGet, HttpGet, HttpPost, ImageMetadata, JsonMarshal, JsonUnmarshal, ListToMap,
-    Md5, ParseServiceAccount, ResourceGet, ResourceList, ResourcePost, Round, Sha1, Sha256,
-    TimeNow, TimeToCron, TimeTruncate, YamlParse,
+    EscapeKey, Generate, GlobalGet, HttpGet, HttpPost, ImageMetadata, JsonMarshal, JsonUnmarshal,
+    ListToMap, Md5, ParseServiceAccount, ResourceGet, ResourceList, ResourcePost, Round, Sha1,
+    Sha256, TimeNow, TimeToCron, TimeTruncate, YamlParse,
 };
-use Known::{Everywhere, InClusterPolicies, InNamespacedPolicies};
+use Known::{Everywhere, InClusterPolicies, InGeneratingPolicies, InNamespacedPolicies};
 
 /// Names, signatures, where they are known, what they do. Names are the field's, old and new.
-const FUNCTIONS: [(&[&str], &str, Known, Function); 28] = [
+const FUNCTIONS: [(&[&str], &str, Known, Function); 29] = [
     (RESOURCE_GET, "(string,string,string,string)->dyn", InClusterPolicies, ResourceGet),
     (RESOURCE_GET, "(string,string,string)->dyn", InNamespacedPolicies, ResourceGet),
     (RESOURCE_LIST, "(string,string,string)->dyn", InClusterPolicies, ResourceList),
@@ -88,8 +91,10 @@ const FUNCTIONS: [(&[&str], &str, Known, Function); 28] = [
         ListToMap,
     ),
     (&["jsonpatch.escapeKey"], "(string)->string", Everywhere, EscapeKey),
+    (GENERATE, "(string,list<dyn>)->bool", InGeneratingPolicies, Generate),
 ];
 
+const GENERATE: &[&str] = &["generator.Apply", "generator.apply"];
 const RESOURCE_GET: &[&str] = &["resource.Get", "resource.get"];
 const RESOURCE_LIST: &[&str] = &["resource.List", "resource.list"];
 const RESOURCE_POST: &[&str] = &["resource.Post", "resource.post"];
@@ -103,9 +108,18 @@ impl Function {
 
 /// Declares the functions that a policy knows.
 pub(super) fn declare(declarations: &mut Declarations, namespaced: bool) {
+    let own = if namespaced { InNamespacedPolicies } else { InClusterPolicies };
+    declare_those(declarations, |known| known == Everywhere || known == own);
+}
+
+/// Declares what makes objects.
+pub(super) fn declare_generator(declarations: &mut Declarations) {
+    declare_those(declarations, |known| known == InGeneratingPolicies);
+}
+
+fn declare_those(declarations: &mut Declarations, wanted: impl Fn(Known) -> bool) {
     for (number, (names, signature, known, _)) in FUNCTIONS.iter().enumerate() {
-        let other = if namespaced { InClusterPolicies } else { InNamespacedPolicies };
-        if *known == other {
+        if !wanted(*known) {
             continue;
         }
         for name in *names {

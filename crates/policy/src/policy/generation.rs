@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::expressions::Generating;
 use super::validation::preconditions;
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
@@ -35,6 +36,8 @@ pub(crate) struct GenerateRule {
 pub(crate) enum Work {
     Once(Product),
     ForEach(Vec<GenerateEach>),
+    /// Expressions that say themselves what is made, and where.
+    Expressions(Box<Generating>),
 }
 
 /// One loop.
@@ -261,6 +264,7 @@ impl GenerateRule {
         let (once, loops) = match &self.work {
             Work::Once(product) => (Some(product), [].as_slice()),
             Work::ForEach(loops) => (None, loops.as_slice()),
+            Work::Expressions(_) => (None, [].as_slice()),
         };
         once.into_iter().chain(loops.iter().map(|each| &each.product))
     }

@@ -28,7 +28,7 @@ use sink::Sink;
 ///
 /// Mutate rules come first, and the others judge the object as they left it; with --output json the
 /// changed objects are in `patched`. Policies are Kyverno's (ClusterPolicy, Policy, and the CEL kinds
-/// ValidatingPolicy and MutatingPolicy with their namespaced twins) and Kubernetes' own
+/// ValidatingPolicy, MutatingPolicy and GeneratingPolicy with their namespaced twins) and Kubernetes' own
 /// ValidatingAdmissionPolicy and MutatingAdmissionPolicy with their bindings, each binding a rule; and
 /// Gatekeeper's constraints with their ConstraintTemplates. Folders are walked in sorted order for .yaml, .yml
 /// and .json files. Objects are judged one by one as they are read, so an input of any length needs little
