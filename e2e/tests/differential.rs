@@ -20,7 +20,7 @@ use proofstream_e2e::{Cluster, ClusterOptions, wait_until};
 use proofstream_policy::pod_security::{self, Level, Pod, Version};
 use proofstream_policy::{
     Environment, Evaluation, PolicyBinding, PolicySet, Request, Status, UserInfo,
-    parse_admission_policy,
+    parse_admission_policy, type_warnings,
 };
 use serde_json::{Value, json};
 
@@ -114,6 +114,65 @@ async fn mutating_policies_change_what_the_api_server_does() -> Result<()> {
     ensure!(apart.is_empty(), "seed {seed}: {} apart:\n{}", apart.len(), first(&apart));
     ensure!(changed > 200, "only {changed} changed");
     Ok(())
+}
+
+/// What the API server says of types in the status of a policy, and what we say: of the same expressions.
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_of_types_are_those_of_the_api_server() -> Result<()> {
+    let controllers = Some(vec!["validatingadmissionpolicy-status-controller".to_owned()]);
+    let options = ClusterOptions { controllers, ..ClusterOptions::default() };
+    let cluster = Cluster::start(options).await?;
+    let client = cluster.client().await?;
+    let mut policies = Vec::new();
+    for policy in policies::ill_typed() {
+        // Some cannot be compiled whatever the object is.
+        if parse_admission_policy(&policy, &[]).is_ok() {
+            cluster.create(&policy.to_string()).await?;
+            policies.push(policy);
+        }
+    }
+    ensure!(policies.len() > 10, "{} policies", policies.len());
+    let mut apart = Vec::new();
+    for policy in &policies {
+        let theirs = type_checking(&client, policy).await?;
+        let mut ours: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for warning in type_warnings(policy) {
+            let kind = warning.kind.rsplit(' ').next().unwrap_or_default().to_owned();
+            ours.entry(warning.path).or_default().push(kind);
+        }
+        let same = theirs.keys().eq(ours.keys())
+            && ours.iter().all(|(path, kinds)| {
+                ["Pod", "Deployment"].iter().all(|kind| {
+                    let told = theirs[path].contains(&format!("Kind={kind}"));
+                    told == kinds.iter().any(|own| own == kind)
+                })
+            });
+        if !same {
+            let expression = &policy["spec"]["validations"][0]["expression"];
+            apart.push(format!("{expression}\n  server {theirs:?}\n  ours   {ours:?}"));
+        }
+    }
+    ensure!(apart.is_empty(), "{} apart:\n{}", apart.len(), apart.join("\n"));
+    Ok(())
+}
+
+/// What the API server says of a policy's types, by the expressions' places.
+async fn type_checking(client: &Client, policy: &Value) -> Result<BTreeMap<String, String>> {
+    let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+    let path = format!("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/{name}");
+    let status = wait_until("the status", Duration::from_mins(1), || async {
+        let request = http::Request::get(&path).body(Vec::new())?;
+        let stored: Value = client.request(request).await?;
+        ensure!(stored["status"]["observedGeneration"].is_number(), "no status yet");
+        Ok(stored["status"].clone())
+    })
+    .await?;
+    let warnings = status["typeChecking"]["expressionWarnings"].as_array().cloned();
+    let told = warnings.unwrap_or_default().into_iter().map(|warning| {
+        let text = |key: &str| warning[key].as_str().unwrap_or_default().to_owned();
+        (text("fieldRef"), text("warning"))
+    });
+    Ok(told.collect())
 }
 
 /// A pod without what is new at every try.

@@ -113,9 +113,7 @@ impl<'d> Checker<'d> {
             return Err(Wrong::new(offset, message));
         }
         let (node, found) = self.check(operand)?;
-        let held = field_type(&found).ok_or_else(|| {
-            Wrong::new(offset, format!("a value of type `{found}` has no field `{field}`"))
-        })?;
+        let held = self.field_type(offset, &found, field)?;
         let (node, field) = (Box::new(node), Box::from(field));
         if optional {
             return Ok((Node::OptionalSelect(node, field), Type::optional(held)));
@@ -123,6 +121,30 @@ impl<'d> Checker<'d> {
         let viral = matches!(found, Type::Optional(_));
         let its_type = if viral { Type::optional(held) } else { held };
         Ok((Node::Select(node, field), its_type))
+    }
+
+    /// The type of a field of a value.
+    fn field_type(&self, offset: usize, operand: &Type, field: &str) -> Result<Type, Wrong> {
+        match operand {
+            Type::Dyn => Ok(Type::Dyn),
+            Type::Message(name) => match self.declarations.structure(name) {
+                None => Ok(Type::Dyn),
+                Some(fields) => fields.get(field).cloned().ok_or_else(|| {
+                    let near = fields.keys().find(|known| known.eq_ignore_ascii_case(field));
+                    let hint = near.map(|near| format!(", did you mean `{near}`?"));
+                    let message = format!("undefined field `{field}`{}", hint.unwrap_or_default());
+                    Wrong::new(offset, message)
+                }),
+            },
+            Type::Map(key, value) if matches!(**key, Type::String | Type::Dyn) => {
+                Ok((**value).clone())
+            }
+            Type::Optional(inner) => self.field_type(offset, inner, field),
+            found => {
+                let message = format!("a value of type `{found}` has no field `{field}`");
+                Err(Wrong::new(offset, message))
+            }
+        }
     }
 
     fn index(
@@ -303,18 +325,6 @@ impl<'d> Checker<'d> {
         let (else_node, else_type) = self.check(otherwise)?;
         let its_type = same(otherwise.offset, Some(then_type), else_type)?;
         Ok((Node::Conditional(Box::new([condition, then_node, else_node])), its_type))
-    }
-}
-
-/// The type of a field of a value; `None` where it can have none.
-fn field_type(operand: &Type) -> Option<Type> {
-    match operand {
-        Type::Dyn | Type::Message(_) => Some(Type::Dyn),
-        Type::Map(key, value) if matches!(**key, Type::String | Type::Dyn) => {
-            Some((**value).clone())
-        }
-        Type::Optional(inner) => field_type(inner),
-        _ => None,
     }
 }
 

@@ -20,7 +20,10 @@ pub struct Declarations {
     names: HashMap<String, (usize, Type)>,
     functions: HashMap<String, Vec<Arc<Overload>>>,
     messages: HashMap<&'static str, Fields>,
+    structures: HashMap<Arc<str>, HashMap<String, Type>>,
     strict: bool,
+    /// What expressions are checked against before, names with their full types: nothing runs by it.
+    typed: Option<Box<Declarations>>,
 }
 
 /// The fields of a message, each with its type; `None` where it has whatever fields it is given, as have
@@ -36,7 +39,40 @@ impl Declarations {
     /// Declares a name, dotted ones included (`variables.containers`), with the slot by which the
     /// host is asked for its value. A name declared again means the new slot.
     pub fn declare(&mut self, name: &str, slot: usize, its_type: Type) {
+        if let Some(typed) = &mut self.typed {
+            typed.declare(name, slot, its_type.clone());
+        }
         self.names.insert(name.to_owned(), (slot, its_type));
+    }
+
+    /// Declares a structure of these fields and no others: a type that names can have.
+    pub fn declare_structure(
+        &mut self,
+        name: impl Into<Arc<str>>,
+        fields: impl IntoIterator<Item = (String, Type)>,
+    ) {
+        self.structures.insert(name.into(), fields.into_iter().collect());
+    }
+
+    /// Whether a structure of this name is declared.
+    pub fn has_structure(&self, name: &str) -> bool {
+        self.structures.contains_key(name)
+    }
+
+    /// Checks every expression also with these types of names, whatever they are when it runs.
+    pub fn also_check(&mut self, types: impl IntoIterator<Item = (&'static str, Type)>) {
+        let mut typed = Self { typed: None, ..self.clone() };
+        for (name, its_type) in types {
+            if let Some((slot, _)) = self.names.get(name) {
+                typed.declare(name, *slot, its_type);
+            }
+        }
+        self.typed = Some(Box::new(typed));
+    }
+
+    /// The fields of a structure; `None` for what is none.
+    pub(crate) fn structure(&self, name: &str) -> Option<&HashMap<String, Type>> {
+        self.structures.get(name)
     }
 
     /// Declares a function of the host (`resource.get`, `(string,string)->dyn`) with the number by
@@ -51,6 +87,9 @@ impl Declarations {
         number: usize,
     ) -> Result<(), NotASignature> {
         let signature = Signature::read(text).ok_or_else(|| NotASignature(text.to_owned()))?;
+        if let Some(typed) = &mut self.typed {
+            typed.declare_function(name, text, number)?;
+        }
         let overload = Arc::new(Overload { signature, run: Run::Host(number) });
         self.functions.entry(name.to_owned()).or_default().push(overload);
         Ok(())
@@ -69,11 +108,17 @@ impl Declarations {
 
     /// Declares a message that expressions may make, with its fields.
     pub fn declare_message(&mut self, name: &'static str, fields: &'static [(&'static str, Type)]) {
+        if let Some(typed) = &mut self.typed {
+            typed.declare_message(name, fields);
+        }
         self.messages.insert(name, Some(fields));
     }
 
     /// Declares a message of any fields; what is below it (`Object.spec`) are messages too.
     pub fn declare_open_message(&mut self, name: &'static str) {
+        if let Some(typed) = &mut self.typed {
+            typed.declare_open_message(name);
+        }
         self.messages.insert(name, None);
     }
 
@@ -123,6 +168,9 @@ impl Program {
     pub fn compile(expression: &str, declarations: &Declarations) -> Result<Self, CompileError> {
         let wrong = |found| CompileError::new(found, expression);
         let parsed = parser::parse(expression).map_err(wrong)?;
+        if let Some(typed) = &declarations.typed {
+            Checker::new(typed).check(&parsed).map_err(wrong)?;
+        }
         let (root, result) = Checker::new(declarations).check(&parsed).map_err(wrong)?;
         Ok(Self { expression: expression.to_owned(), root, result })
     }

@@ -56,8 +56,9 @@ pub use inventory::Inventory;
 pub use jmespath::query;
 pub use mutation::{Mutation, TargetMutation};
 pub use policy::{
-    ConstraintTemplate, MatchCondition, Policy, PolicyBinding, derived_rules, is_admission_policy,
-    is_constraint, is_policy, is_template, parse, parse_admission_policy, unknown_settings,
+    ConstraintTemplate, MatchCondition, Policy, PolicyBinding, TypeWarning, derived_rules,
+    is_admission_policy, is_constraint, is_policy, is_template, parse, parse_admission_policy,
+    type_warnings, unknown_settings,
 };
 pub use request::{GroupVersionKind, GroupVersionResource, Operation, Request, UserInfo};
 pub use response::{Evaluation, FailurePolicy, Mode, ResourceName, RuleKind, RuleResponse, Status};

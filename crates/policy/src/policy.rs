@@ -12,6 +12,7 @@ mod mutating;
 mod mutation;
 mod parameters_schema;
 mod parse;
+mod types;
 mod validating;
 mod validation;
 mod verification;
@@ -37,6 +38,7 @@ pub(crate) use generation::{
 };
 pub(crate) use mutation::{Change, Loop, Mutate, Operations, Patch, Target as MutateTarget};
 pub(crate) use parse::mentions_roles;
+pub use types::{TypeWarning, type_warnings};
 pub(crate) use validation::{Assertion, ForEach, PatternSource, PodSecurity, Validation};
 pub(crate) use verification::ImageVerification;
 

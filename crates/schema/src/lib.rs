@@ -13,4 +13,4 @@ mod shape;
 
 pub use apply::{AtomicLists, apply};
 pub use check::ApplyError;
-pub use shape::{Schemas, Shape};
+pub use shape::{Described, Schemas, Shape};

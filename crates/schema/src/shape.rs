@@ -82,6 +82,25 @@ pub struct Shape<'s> {
     is_atomic: bool,
 }
 
+/// What kind of type a value has.
+#[derive(Debug, Clone, Copy)]
+pub enum Described<'s> {
+    /// Of any, or of one that is not known.
+    Any,
+    /// A text.
+    Text,
+    /// A boolean.
+    Boolean,
+    /// A number.
+    Number,
+    /// A list of such elements.
+    List(Shape<'s>),
+    /// A map of any names to such values.
+    Map(Shape<'s>),
+    /// A structure of its declared members alone, with its name if it has one.
+    Structure(Option<&'s str>),
+}
+
 impl Schemas {
     /// Kubernetes' own kinds.
     pub fn built_in() -> &'static Self {
@@ -181,6 +200,27 @@ impl<'s> Shape<'s> {
         match self.node() {
             Node::Map(map) => map.members.get(name)?.default.as_ref(),
             _ => None,
+        }
+    }
+
+    /// What kind of type it is.
+    pub fn describe(&self) -> Described<'s> {
+        let named = match self.node {
+            Node::Named(name) => Some(name.as_str()),
+            _ => None,
+        };
+        match self.node() {
+            Node::Scalar(Scalar::Text) => Described::Text,
+            Node::Scalar(Scalar::Boolean) => Described::Boolean,
+            Node::Scalar(Scalar::Number) => Described::Number,
+            Node::Unknown | Node::Named(_) | Node::Scalar(Scalar::Any) => Described::Any,
+            Node::List(list) => Described::List(self.at(&list.element)),
+            Node::Map(map) if map.members.is_empty() => match &map.others {
+                Some(others) => Described::Map(self.at(others)),
+                None => Described::Any,
+            },
+            Node::Map(map) if map.others.is_some() => Described::Any,
+            Node::Map(_) => Described::Structure(named),
         }
     }
 

@@ -15,6 +15,19 @@ pub(crate) struct Case {
 
 /// Expressions, each the only demand of a policy.
 const EXPRESSIONS: &[&str] = &[
+    // Of the request and the namespace the server knows the types: it does not take what does not fit.
+    "request.kind.kindd == 'Pod'",
+    "request.object.spec == object.spec",
+    "request.namespace == 3",
+    "request.dryRun == 'yes'",
+    "request.userInfo.name == ''",
+    "request.userInfo.groups.all(g, g > 1)",
+    "request.requestKind.kind == 'Pod' && request.requestResource.group == ''",
+    "request.userInfo.?extra[?'a'].orValue([]).size() == 0",
+    "namespaceObject.metadata.labels.stage == 1",
+    "namespaceObject.metadata.nam == 'team-a'",
+    "namespaceObject.spec.finalisers.size() > 0",
+    "'stage' in namespaceObject.metadata.labels",
     "!has(object.spec.hostNetwork) || !object.spec.hostNetwork",
     "object.spec.hostNetwork == false",
     "object.spec.containers.all(c, c.image.startsWith('ghcr.io/'))",
@@ -319,6 +332,47 @@ const MUTATIONS: &[&str] = &[
     "[JSONPatch{op: 'test', path: '/a', value: 1}].filter(o, false)",
     // The API server does not take this one: it cannot know of what the list is.
     "object.spec.containers.size() > 1 ? [] : []",
+];
+
+/// Policies of which some expressions do not fit the types of the objects that they see.
+pub(crate) fn ill_typed() -> Vec<Value> {
+    let rule = |group: &str, resource: &str| {
+        json!({
+            "apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"],
+            "resources": [resource],
+        })
+    };
+    let rules = json!([rule("", "pods"), rule("apps", "deployments")]);
+    let policy = |(number, expression): (usize, &&str)| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": { "name": format!("types-{number}") },
+            "spec": {
+                "matchConstraints": { "resourceRules": rules },
+                "variables": [{ "name": "spec", "expression": "object.spec" }],
+                "validations": [{ "expression": format!("{expression} ? true : true") }],
+            },
+        })
+    };
+    ILL_TYPED.iter().enumerate().map(policy).collect()
+}
+
+const ILL_TYPED: &[&str] = &[
+    "object.spec.hostNetwork",
+    "object.spec.replicas > 1",
+    "object.spec.replica > 1",
+    "object.metadata.labels['a'] == 'b'",
+    "object.metadata.labels == 'b'",
+    "object.metadata.name == 1",
+    "dyn(object).spec.nowhere == 1",
+    "has(object.spec.template) && has(object.spec.template.spec.hostPid)",
+    "object.spec.?nowhere.orValue(true)",
+    "object.spec.template.spec.containers.all(c, c.images == '')",
+    "object.spec.template.spec.containers.all(c, c.image == '' && c.env.all(e, e.name != ''))",
+    "oldObject == null || oldObject.spec.strateg == object.spec.strategy",
+    "variables.spec.paused",
+    "object.spec.strategy.rollingUpdate.maxSurge == 1",
 ];
 
 /// Policies that change pods.

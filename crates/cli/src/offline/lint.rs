@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use proofstream_holes::{Breaches, Gate, Place, Search, Views};
 use proofstream_manifest::{documents, locate};
 use proofstream_policy::{
-    Deprecation, Environment, KnownKinds, Policy, PolicyException, PolicySet, deprecations,
-    is_policy,
+    Deprecation, Environment, KnownKinds, Policy, PolicyException, PolicySet, TypeWarning,
+    deprecations, is_policy, type_warnings,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -85,6 +85,15 @@ pub fn lint(paths: &[PathBuf], exceptions: &[PathBuf], now: Timestamp) -> Result
             let (kind, name) = (text("/kind"), text("/metadata/name"));
             let place = format!("{}:{}:1", document.file, document.line);
             places.entry((kind, name.clone())).or_insert(place);
+            for (path, found) in by_path(type_warnings(&document.value)) {
+                let at = locate(&bytes, &document, &path);
+                let (line, column) =
+                    at.map_or((document.line, 1), |place| (place.line, place.column));
+                report.findings.push(Finding {
+                    place: format!("{}:{line}:{column}", document.file),
+                    ..types(&name, &found)
+                });
+            }
             if !is_policy(&document.value) {
                 continue;
             }
@@ -115,6 +124,33 @@ pub fn lint(paths: &[PathBuf], exceptions: &[PathBuf], now: Timestamp) -> Result
     report.exceptions(&known, paths, now)?;
     report.findings.sort();
     Ok(report)
+}
+
+/// Warnings about one expression.
+fn by_path(warnings: Vec<TypeWarning>) -> BTreeMap<String, Vec<TypeWarning>> {
+    let mut found: BTreeMap<String, Vec<TypeWarning>> = BTreeMap::new();
+    for warning in warnings {
+        found.entry(warning.path.clone()).or_default().push(warning);
+    }
+    found
+}
+
+/// An expression that does not fit the types of some kinds.
+fn types(policy: &str, warnings: &[TypeWarning]) -> Finding {
+    let kinds: Vec<&str> = warnings.iter().map(|warning| warning.kind.as_str()).collect();
+    let message = warnings.first().map(|warning| warning.message.as_str()).unwrap_or_default();
+    // The expression itself stands at the place that is named.
+    let message = message.split(" of `").next().unwrap_or_default();
+    let closing = if message.contains(" (at ") { ")" } else { "" };
+    Finding {
+        place: String::new(),
+        level: Level::Warning,
+        check: "types",
+        policy: policy.to_owned(),
+        rule: None,
+        message: format!("{message}{closing} in {}", kinds.join(", ")),
+        fix: "the API server says so in the policy's status; dyn(object) is not checked".to_owned(),
+    }
 }
 
 /// A rule's or a policy's finding, where its document stands.

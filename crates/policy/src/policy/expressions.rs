@@ -6,7 +6,7 @@ use proofstream_cel::{Declarations, Program, Type};
 use proofstream_schema::AtomicLists;
 use serde_json::{Value, json};
 
-use super::functions;
+use super::{functions, types};
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::response::Status;
@@ -216,6 +216,7 @@ pub(super) fn parse_admission(
 ) -> Result<Expressions, ParseError> {
     let mut declared = declarations(spec.get("paramKind").is_some());
     declared.be_strict();
+    types::check_request(&mut declared);
     // Conditions come before variables, and do not know them.
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     let variables = variables(spec, &mut declared)?;
@@ -247,6 +248,7 @@ pub(super) fn parse_template(
     ] });
     let mut declared = declarations(true);
     declared.be_strict();
+    types::check_request(&mut declared);
     let conditions = preconditions(source, "matchConditions", &declared)?;
     let mut variables = variables(&Fields::open(&given, "")?, &mut declared)?;
     more_variables(&mut variables, source, &mut declared)?;
@@ -256,6 +258,45 @@ pub(super) fn parse_template(
     }
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: true };
     Ok(Expressions { variables, conditions, demands, parameters: None, on_fault })
+}
+
+/// Names that expressions of Kubernetes' own policies know, for checks alone.
+pub(super) fn declarations_to_check(has_parameters: bool) -> Declarations {
+    let mut declared = declarations(has_parameters);
+    declared.be_strict();
+    declared
+}
+
+/// Where expressions of a policy stand that do not fit what is declared, and why.
+pub(super) fn faults(spec: &Fields<'_>, declared: &mut Declarations) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut check =
+        |list: &str, field: &str, declared: &mut Declarations, wanted: Option<&Type>| {
+            for (path, item) in entries(spec, list).unwrap_or_default() {
+                let Ok(inner) = Fields::open(item, &path) else { continue };
+                if inner.get(field).is_none() {
+                    continue;
+                }
+                let result = match compile(&inner, field, declared, wanted) {
+                    Ok(program) => program.result().clone(),
+                    Err(error) => {
+                        found.push((error.path, error.message));
+                        Type::Dyn
+                    }
+                };
+                if list == "variables"
+                    && let Ok(Some(name)) = inner.text("name")
+                {
+                    declared.declare(&format!("variables.{name}"), VARIABLES, result);
+                }
+            }
+        };
+    check("matchConditions", "expression", declared, None);
+    check("variables", "expression", declared, None);
+    check("validations", "expression", declared, None);
+    check("validations", "messageExpression", declared, None);
+    check("auditAnnotations", "valueExpression", declared, None);
+    found
 }
 
 /// Names that every expression of a CEL policy knows.
@@ -317,6 +358,7 @@ pub(super) fn parse_mutating_admission(
 ) -> Result<(Vec<Precondition>, Changes), ParseError> {
     let mut declared = declarations(spec.get("paramKind").is_some());
     declared.be_strict();
+    types::check_request(&mut declared);
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     declare_changes(&mut declared);
     let variables = variables(spec, &mut declared)?;
