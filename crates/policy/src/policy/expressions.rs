@@ -150,7 +150,7 @@ fn names_of_requests() -> Declarations {
 }
 
 /// Names that every expression of a rule knows.
-fn declarations(has_parameters: bool) -> Declarations {
+pub(super) fn declarations(has_parameters: bool) -> Declarations {
     let mut made = names_of_requests();
     made.declare("namespaceObject", NAMESPACE_OBJECT, Type::Dyn);
     if has_parameters {
@@ -258,45 +258,6 @@ pub(super) fn parse_template(
     }
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: true };
     Ok(Expressions { variables, conditions, demands, parameters: None, on_fault })
-}
-
-/// Names that expressions of Kubernetes' own policies know, for checks alone.
-pub(super) fn declarations_to_check(has_parameters: bool) -> Declarations {
-    let mut declared = declarations(has_parameters);
-    declared.be_strict();
-    declared
-}
-
-/// Where expressions of a policy stand that do not fit what is declared, and why.
-pub(super) fn faults(spec: &Fields<'_>, declared: &mut Declarations) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut check =
-        |list: &str, field: &str, declared: &mut Declarations, wanted: Option<&Type>| {
-            for (path, item) in entries(spec, list).unwrap_or_default() {
-                let Ok(inner) = Fields::open(item, &path) else { continue };
-                if inner.get(field).is_none() {
-                    continue;
-                }
-                let result = match compile(&inner, field, declared, wanted) {
-                    Ok(program) => program.result().clone(),
-                    Err(error) => {
-                        found.push((error.path, error.message));
-                        Type::Dyn
-                    }
-                };
-                if list == "variables"
-                    && let Ok(Some(name)) = inner.text("name")
-                {
-                    declared.declare(&format!("variables.{name}"), VARIABLES, result);
-                }
-            }
-        };
-    check("matchConditions", "expression", declared, None);
-    check("variables", "expression", declared, None);
-    check("validations", "expression", declared, None);
-    check("validations", "messageExpression", declared, None);
-    check("auditAnnotations", "valueExpression", declared, None);
-    found
 }
 
 /// Names that every expression of a CEL policy knows.
@@ -439,7 +400,7 @@ pub(super) fn check_match_condition(fields: &Fields<'_>) -> Result<(), ParseErro
 }
 
 /// Compiles the expression in a field.
-fn compile(
+pub(super) fn compile(
     fields: &Fields<'_>,
     name: &str,
     declared: &Declarations,
@@ -454,7 +415,10 @@ fn compile(
 }
 
 /// The entries of a list, of which there are not too many.
-fn entries<'v>(fields: &Fields<'v>, name: &str) -> Result<Vec<(String, &'v Value)>, ParseError> {
+pub(super) fn entries<'v>(
+    fields: &Fields<'v>,
+    name: &str,
+) -> Result<Vec<(String, &'v Value)>, ParseError> {
     let entries = fields.list(name)?;
     if entries.len() > MAX_EXPRESSIONS {
         return Err(fields.error(name, format!("more than {MAX_EXPRESSIONS} entries")));

@@ -8,7 +8,7 @@ use proofstream_cel::{Declarations, Type};
 use proofstream_schema::{Described, Schemas, Shape};
 use serde_json::Value;
 
-use super::expressions;
+use super::expressions::{self, VARIABLES, compile, entries};
 use crate::fields::Fields;
 use crate::kinds;
 
@@ -108,10 +108,11 @@ pub fn type_warnings(document: &Value) -> Vec<TypeWarning> {
     let Ok(fields) = Fields::open(spec, "spec") else { return found };
     for (api_version, kind) in kinds_of(spec).into_iter().take(MAX_KINDS) {
         let Some(shape) = Schemas::built_in().of_kind(&api_version, &kind) else { continue };
-        let mut declared = expressions::declarations_to_check(spec.get("paramKind").is_some());
+        let mut declared = expressions::declarations(spec.get("paramKind").is_some());
+        declared.be_strict();
         let its_type = type_of(shape, &mut declared, &format!("{api_version}.{kind}"), 0);
         declared.also_check([("object", its_type.clone()), ("oldObject", its_type)]);
-        for (path, message) in expressions::faults(&fields, &mut declared) {
+        for (path, message) in faults(&fields, &mut declared) {
             found.push(TypeWarning { path, kind: format!("{api_version} {kind}"), message });
         }
     }
@@ -170,4 +171,36 @@ fn type_of(shape: Shape<'_>, declared: &mut Declarations, path: &str, depth: usi
         declared.declare_structure(name.as_str(), members);
     }
     structure(&name)
+}
+
+/// Where expressions of a policy stand that do not fit what is declared, and why.
+fn faults(spec: &Fields<'_>, declared: &mut Declarations) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut check =
+        |list: &str, field: &str, declared: &mut Declarations, wanted: Option<&Type>| {
+            for (path, item) in entries(spec, list).unwrap_or_default() {
+                let Ok(inner) = Fields::open(item, &path) else { continue };
+                if inner.get(field).is_none() {
+                    continue;
+                }
+                let result = match compile(&inner, field, declared, wanted) {
+                    Ok(program) => program.result().clone(),
+                    Err(error) => {
+                        found.push((error.path, error.message));
+                        Type::Dyn
+                    }
+                };
+                if list == "variables"
+                    && let Ok(Some(name)) = inner.text("name")
+                {
+                    declared.declare(&format!("variables.{name}"), VARIABLES, result);
+                }
+            }
+        };
+    check("matchConditions", "expression", declared, None);
+    check("variables", "expression", declared, None);
+    check("validations", "expression", declared, None);
+    check("validations", "messageExpression", declared, None);
+    check("auditAnnotations", "valueExpression", declared, None);
+    found
 }
