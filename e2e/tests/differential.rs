@@ -83,6 +83,10 @@ async fn mutating_policies_change_what_the_api_server_does() -> Result<()> {
     let seed = seed();
     let cluster = Cluster::start(ClusterOptions::default()).await?;
     cluster.create_labelled_namespace(NAMESPACE, &[("stage", "prod")]).await?;
+    cluster.create_namespace("team-b").await?;
+    for limit in policies::limits() {
+        cluster.create(&limit.to_string()).await?;
+    }
     let cases = policies::mutating();
     let set = in_force(&cluster, &cases).await?;
     let client = cluster.client().await?;

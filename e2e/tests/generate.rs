@@ -112,6 +112,49 @@ async fn data_is_made_kept_in_step_and_ended() -> Result<()> {
     stand.down().await
 }
 
+/// The same in CEL.
+const DENY_IN_CEL: &str = "
+apiVersion: policies.kyverno.io/v1
+kind: GeneratingPolicy
+metadata: {name: deny-in-cel}
+spec:
+  evaluation: {synchronize: {enabled: true}}
+  matchConstraints:
+    resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [namespaces]}]
+    objectSelector: {matchLabels: {walled: 'yes'}}
+  variables:
+  - {name: team, expression: \"object.metadata.?labels[?'team'].orValue('nobody')\"}
+  generate:
+  - expression: >-
+      generator.Apply(object.metadata.name, [{
+        'apiVersion': dyn('networking.k8s.io/v1'), 'kind': dyn('NetworkPolicy'),
+        'metadata': dyn({'name': 'walled', 'annotations': {'team': variables.team}}),
+        'spec': dyn({'podSelector': dyn({}), 'policyTypes': dyn(['Ingress'])}),
+      }])
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_make_objects_and_keep_them_in_step() -> Result<()> {
+    let stand = Stand::start().await?;
+    stand.cluster.apply(DENY_IN_CEL).await?;
+    let walled = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {walled: 'yes'}}\n";
+    stand.cluster.apply(walled).await?;
+    stand.cluster.create_namespace("free").await?;
+    let nobody = |found: &serde_json::Value| found["metadata"]["annotations"]["team"] == "nobody";
+    let made = stand.shows("networkpolicy", "shop", "walled", nobody).await?;
+    stand.cluster.kubectl(&["label", "namespace", "shop", "team=till"]).await?;
+    let team = |found: &serde_json::Value| found["metadata"]["annotations"]["team"] == "till";
+    stand.shows("networkpolicy", "shop", "walled", team).await?;
+    stand.cluster.kubectl(&["delete", "networkpolicy", "-n", "shop", "walled"]).await?;
+    let uid = made["metadata"]["uid"].clone();
+    let again = |found: &serde_json::Value| found["metadata"]["uid"] != uid;
+    stand.shows("networkpolicy", "shop", "walled", again).await?;
+    let asked = ["get", "networkpolicy", "-n", "free", "-o", "name"];
+    assert_eq!(stand.cluster.kubectl(&asked).await?.trim(), "");
+    stand.cluster.kubectl(&["delete", "generatingpolicy", "deny-in-cel"]).await?;
+    stand.lacks("networkpolicy", "shop", "walled").await
+}
+
 const CLONE: &str = "
 apiVersion: kyverno.io/v1
 kind: ClusterPolicy

@@ -647,7 +647,7 @@ spec:
   validationActions: [Deny, Audit]
   paramRef: {name: limit, parameterNotFoundAction: Deny}
 ";
-/// A policy that needs what is not done yet.
+/// A policy that changes pods by what a ConfigMap says.
 const MARK: &str = "\
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -683,7 +683,8 @@ fn admission_policies_are_judged_by_their_bindings() {
     assert_snapshot!("without_parameters", run(&["policy.yaml"]));
     assert_snapshot!("unbound", run(&["unbound.yaml", "--param-resource", "limit.yaml"]));
     assert_snapshot!("stray", run(&["stray.yaml"]));
-    assert_snapshot!("not_evaluated", run(&["mark.yaml"]));
+    // Without a binding there is no parameter: `params` is null.
+    assert_snapshot!("mutation_without_parameters", run(&["mark.yaml"]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::policy::{Action, Product};
+use crate::policy::{Action, GenerateRule, Product, Work};
 use crate::request::{GroupVersionKind, Operation};
 use crate::response::{ResourceName, RuleResponse};
 use crate::set::PolicySet;
@@ -79,10 +79,24 @@ impl PolicySet {
                     on_create: rule.selection.takes(Operation::Create),
                     on_update: rule.selection.takes(Operation::Update),
                     synchronize: generation.synchronize,
-                    kinds: generation.products().flat_map(Product::kinds).collect(),
+                    kinds: generation.kinds(),
                 })
             })
         })
+    }
+}
+
+impl GenerateRule {
+    /// The kinds of what is made, as far as they are written out.
+    fn kinds(&self) -> Vec<GroupVersionKind> {
+        match &self.work {
+            Work::Expressions(expressions) => expressions
+                .kinds
+                .iter()
+                .map(|(api_version, kind)| GroupVersionKind::from_api_version(api_version, kind))
+                .collect(),
+            Work::Once(_) | Work::ForEach(_) => self.products().flat_map(Product::kinds).collect(),
+        }
     }
 }
 

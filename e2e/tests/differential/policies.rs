@@ -399,7 +399,40 @@ pub(crate) fn mutating() -> Vec<Case> {
             case_of("MutatingAdmissionPolicy", &name, spec, std::iter::once(json!({})))
         })
     };
-    one_by_one.chain([both]).enumerate().flat_map(with).collect()
+    let fixed = one_by_one.chain([both]).enumerate().flat_map(with);
+    fixed.chain(mutating_with_parameters()).collect()
+}
+
+/// Policies that change pods by what a ConfigMap says; what several say goes together in any order.
+fn mutating_with_parameters() -> Vec<Case> {
+    let spec = |failure_policy: &str| {
+        json!({
+            "failurePolicy": failure_policy, "reinvocationPolicy": "Never",
+            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+            "matchConditions": [{"name": "wanted", "expression": "params.data.max != '9'"}],
+            "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression":
+                "Object{metadata: Object.metadata{labels: \
+                 {'limit-' + params.metadata.name: params.data.max}}}"}}],
+        })
+    };
+    let maps = json!({"matchLabels": {"limit": "yes"}});
+    let references = [
+        json!({"name": "two", "parameterNotFoundAction": "Deny"}),
+        json!({"name": "nine", "parameterNotFoundAction": "Deny"}),
+        json!({"name": "gone", "parameterNotFoundAction": "Deny"}),
+        json!({"name": "gone", "parameterNotFoundAction": "Allow"}),
+        json!({"selector": maps, "parameterNotFoundAction": "Deny"}),
+        json!({"name": "one", "namespace": "team-b", "parameterNotFoundAction": "Deny"}),
+    ];
+    let with = |(number, reference): (usize, Value)| {
+        ["Fail", "Ignore"].map(|failure_policy| {
+            let name = format!("mp{number}-{}", failure_policy.to_lowercase());
+            let binding = json!({"paramRef": reference});
+            let bindings = std::iter::once(binding);
+            case_of("MutatingAdmissionPolicy", &name, spec(failure_policy), bindings)
+        })
+    };
+    references.into_iter().enumerate().flat_map(with).collect()
 }
 
 fn case_of(kind: &str, name: &str, mut spec: Value, bindings: impl Iterator<Item = Value>) -> Case {

@@ -7,10 +7,13 @@ mod lint;
 mod replay;
 mod test;
 
+use std::path::PathBuf;
+
 use clap::{Subcommand, ValueEnum};
 
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
+use crate::offline::policies::{self, Loaded};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,4 +51,34 @@ pub(super) fn run(command: PolicyCommand, console: &mut Console) -> Result<ExitC
         PolicyCommand::Holes(command) => holes::run(&command, console),
         PolicyCommand::Replay(command) => replay::run(&command, console),
     }
+}
+
+/// Loads policies, with a word about each document that is none, is broken, or cannot be judged with; the
+/// code tells whether there were any.
+fn usable(paths: &[PathBuf], console: &mut Console) -> Result<(Loaded, ExitCode), Failure> {
+    let loaded = policies::load(paths)?;
+    let mut code = ExitCode::Done;
+    for failure in &loaded.failures {
+        console.failure(failure);
+        code = code.and(failure.code);
+    }
+    for warning in &loaded.warnings {
+        console.warn(warning);
+    }
+    for each in &loaded.unsupported {
+        let (place, kind, name) = (&each.place, &each.kind, &each.name);
+        console.warn(&format!("{place}: {kind} `{name}` is of a kind that is not judged yet"));
+        code = code.and(ExitCode::NotEvaluated);
+    }
+    if !loaded.policies.is_empty() {
+        return Ok((loaded, code));
+    }
+    if code == ExitCode::Done {
+        return Err(Failure::input("no policy in the given paths").help(
+            "policies are Kyverno's kinds, Gatekeeper's templates with their constraints, and \
+             Kubernetes' own admission policies",
+        ));
+    }
+    // Each document was named above; there is nothing left to work with.
+    Err(Failure { code, message: "no policy can be used".into(), help: String::new() })
 }

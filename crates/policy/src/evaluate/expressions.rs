@@ -67,7 +67,7 @@ pub(super) fn preconditions<'s>(
 }
 
 /// The condition that does not hold; one that has no value tells only where all others hold.
-fn unmet<'s>(
+pub(super) fn unmet<'s>(
     conditions: &'s [Precondition],
     ground: &Ground<'s>,
     meter: &Meter,
@@ -108,13 +108,10 @@ pub(super) fn judge(rule: &str, expressions: &Expressions, scope: &Scope<'_>) ->
     let Some(parameters) = &expressions.parameters else {
         return judge_with(expressions, scope, None, &meter).unwrap_or_else(passed);
     };
-    let found = match parameters.find(scope) {
+    let found = match parameters.found(scope) {
         Ok(found) => found,
-        Err(failure) => return Said::error("parameters cannot be found", &failure),
+        Err(said) => return said,
     };
-    if found.is_empty() && parameters.not_found != Status::Pass {
-        return Said::new(parameters.not_found, parameters.not_found_in_words());
-    }
     let said = found.iter().map(|parameter| {
         judge_with(expressions, scope, Some(parameter), &meter).unwrap_or_else(passed)
     });
@@ -238,6 +235,18 @@ impl Demand {
 }
 
 impl Parameters {
+    /// The objects that are bound to `params`; what the rule says where they cannot be found, or where
+    /// there are none and that matters.
+    pub(super) fn found(&self, scope: &Scope<'_>) -> Result<Vec<Value>, Said> {
+        match self.find(scope) {
+            Ok(found) if found.is_empty() && self.not_found != Status::Pass => {
+                Err(Said::new(self.not_found, self.not_found_in_words()))
+            }
+            Ok(found) => Ok(found),
+            Err(failure) => Err(Said::error("parameters cannot be found", &failure)),
+        }
+    }
+
     /// The objects that are bound to `params`.
     fn find(&self, scope: &Scope<'_>) -> Result<Vec<Value>, Failure> {
         let judgement = scope.judgement();

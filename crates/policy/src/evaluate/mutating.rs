@@ -9,7 +9,7 @@ use proofstream_schema::Schemas;
 use serde_json::{Map, Value};
 
 use super::Said;
-use super::expressions::{BUDGET, Found, Ground, Sources};
+use super::expressions::{BUDGET, Found, Ground, Sources, unmet};
 use crate::patch::{self, Manner, PatchError};
 use crate::policy::expressions::{CelPatch, Changes};
 use crate::response::Status;
@@ -20,12 +20,46 @@ use crate::scope::Scope;
 /// # Errors
 /// What the rule says where they change nothing, or cannot.
 pub(super) fn change(changes: &Changes, scope: &Scope<'_>, object: &Value) -> Result<Value, Said> {
-    let sources = Sources::new(scope, None, changes.template);
-    let known = changes.variables.iter().map(|_| None).collect();
-    let run = Run { changes, sources: &sources, meter: &Meter::new(BUDGET) };
-    match run.from(0, object, known)? {
+    let meter = Meter::new(BUDGET);
+    let Some(parameters) = &changes.parameters else {
+        return change_with(changes, scope, None, object, &meter);
+    };
+    let mut current = Cow::Borrowed(object);
+    for parameter in parameters.found(scope)? {
+        match change_with(changes, scope, Some(&parameter), &current, &meter) {
+            Ok(changed) => current = Cow::Owned(changed),
+            Err(said) if matches!(said.status, Status::Pass | Status::Skip) => {}
+            Err(said) => return Err(said),
+        }
+    }
+    match current {
+        Cow::Owned(changed) if changed != *object => Ok(changed),
+        _ => Err(unchanged()),
+    }
+}
+
+fn unchanged() -> Said {
+    Said::new(Status::Pass, "the mutations change nothing")
+}
+
+/// The same with one of the parameters.
+fn change_with(
+    changes: &Changes,
+    scope: &Scope<'_>,
+    parameter: Option<&Value>,
+    object: &Value,
+    meter: &Meter,
+) -> Result<Value, Said> {
+    let sources = Sources::new(scope, parameter, changes.template);
+    let none = || changes.variables.iter().map(|_| None).collect();
+    let ground = Ground::of(&sources, &changes.variables, object, none());
+    if let Some(said) = unmet(&changes.conditions, &ground, meter, changes.on_fault) {
+        return Err(said);
+    }
+    let run = Run { changes, sources: &sources, meter };
+    match run.from(0, object, none())? {
         Some(changed) if changed != *object => Ok(changed),
-        _ => Err(Said::new(Status::Pass, "the mutations change nothing")),
+        _ => Err(unchanged()),
     }
 }
 

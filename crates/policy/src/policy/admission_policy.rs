@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::cel_kinds::{self, Head, Resources};
 use super::expressions::{self, Parameters};
-use super::{Action, Policy, Rule, Settings};
+use super::{Policy, Rule, Settings};
 use crate::error::ParseError;
 use crate::fields::Fields;
 use crate::response::{Mode, RuleKind, Status};
@@ -240,12 +240,9 @@ fn rule(
         }
         Purpose::Mutate => {
             cel_kinds::check_reinvocation(spec)?;
-            let (conditions, changes) = expressions::parse_mutating_admission(spec, on_fault)?;
-            let action = if spec.get("paramKind").is_some() {
-                Action::NotSupported("paramKind")
-            } else {
-                cel_kinds::changing(changes)
-            };
+            let (conditions, changes) =
+                expressions::parse_mutating_admission(spec, parameters, on_fault)?;
+            let action = cel_kinds::changing(changes);
             cel_kinds::rule(name, RuleKind::Mutate, about, conditions, action)
         }
     })

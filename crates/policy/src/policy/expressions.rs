@@ -51,6 +51,10 @@ pub(crate) struct Changes {
     pub(crate) template: Option<&'static [&'static str]>,
     /// What becomes of lists that are one value each.
     pub(crate) lists: AtomicLists,
+    /// The objects with which it is done, one after another, each on what the one before left.
+    pub(crate) parameters: Option<Parameters>,
+    /// Conditions that are asked with each of the parameters.
+    pub(crate) conditions: Vec<Precondition>,
 }
 
 /// One mutation.
@@ -77,6 +81,8 @@ pub(crate) struct Generating {
     pub(crate) variables: Vec<Program>,
     pub(crate) programs: Vec<Program>,
     pub(crate) on_fault: OnFault,
+    /// `apiVersion` and kind of objects that are written out in them.
+    pub(crate) kinds: Vec<(String, String)>,
 }
 
 impl Generating {
@@ -287,7 +293,16 @@ pub(super) fn parse_mutating(
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
     let lists = AtomicLists::Replaced;
-    Ok((conditions, Changes { variables, mutations, on_fault, template, lists }))
+    let changes = Changes {
+        variables,
+        mutations,
+        on_fault,
+        template,
+        lists,
+        parameters: None,
+        conditions: Vec::new(),
+    };
+    Ok((conditions, changes))
 }
 
 /// Reads the expressions of a GeneratingPolicy.
@@ -309,12 +324,29 @@ pub(super) fn parse_generating(
     }
     let conditions = preconditions(spec, "matchConditions", &declared)?;
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
-    Ok((conditions, Generating { variables, programs, on_fault }))
+    let kinds = variables.iter().chain(&programs).flat_map(written_kinds).collect();
+    Ok((conditions, Generating { variables, programs, on_fault, kinds }))
+}
+
+/// The kinds of objects that are written out in an expression; none where that is not plain to see.
+fn written_kinds(program: &Program) -> Vec<(String, String)> {
+    let all = |key: &str| -> Vec<String> {
+        let pattern = format!(r#"["']{key}["']\s*:\s*(?:dyn\(\s*)?["']([^"']+)["']"#);
+        let Ok(pattern) = regex::Regex::new(&pattern) else { return Vec::new() };
+        let found = pattern.captures_iter(program.expression());
+        found.filter_map(|groups| Some(groups.get(1)?.as_str().to_owned())).collect()
+    };
+    let (versions, kinds) = (all("apiVersion"), all("kind"));
+    if versions.len() != kinds.len() {
+        return Vec::new();
+    }
+    versions.into_iter().zip(kinds).collect()
 }
 
 /// Reads the expressions of a MutatingAdmissionPolicy.
 pub(super) fn parse_mutating_admission(
     spec: &Fields<'_>,
+    parameters: Option<Parameters>,
     precondition: Status,
 ) -> Result<(Vec<Precondition>, Changes), ParseError> {
     let mut declared = declarations(spec.get("paramKind").is_some());
@@ -326,7 +358,19 @@ pub(super) fn parse_mutating_admission(
     let mutations = mutations(spec, &declared)?;
     let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
     let (template, lists) = (None, AtomicLists::Refused);
-    Ok((conditions, Changes { variables, mutations, on_fault, template, lists }))
+    // With parameters the conditions are asked with each of them.
+    let (conditions, of_each) =
+        if parameters.is_some() { (Vec::new(), conditions) } else { (conditions, Vec::new()) };
+    let changes = Changes {
+        variables,
+        mutations,
+        on_fault,
+        template,
+        lists,
+        parameters,
+        conditions: of_each,
+    };
+    Ok((conditions, changes))
 }
 
 /// What mutations make.

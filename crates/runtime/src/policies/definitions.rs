@@ -85,13 +85,15 @@ pub enum Owner {
 }
 
 /// Kinds of policies that judge or change requests: those that somebody enforces.
-pub const ENFORCED: [&str; 6] = [
+pub const ENFORCED: [&str; 8] = [
     "ClusterPolicy",
     "Policy",
     "ValidatingPolicy",
     "NamespacedValidatingPolicy",
     "MutatingPolicy",
     "NamespacedMutatingPolicy",
+    "GeneratingPolicy",
+    "NamespacedGeneratingPolicy",
 ];
 /// The API group of the kinds that are not CEL throughout.
 pub const GROUP: &str = "kyverno.io";
@@ -103,7 +105,7 @@ pub const EXCEPTION: &str = "PolicyException";
 /// The kind of what all policies may refer to.
 pub const GLOBAL: &str = "GlobalContextEntry";
 /// The kinds.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 13] = [
     Kind {
         kind: "ClusterPolicy",
         group: GROUP,
@@ -192,6 +194,24 @@ pub const KINDS: [Kind; 11] = [
         versions: CEL_VERSIONS,
         singular: "namespacedmutatingpolicy",
         short: "nmpol",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: "GeneratingPolicy",
+        group: CEL_GROUP,
+        plural: "generatingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "generatingpolicy",
+        short: "gpol",
+        scope: "Cluster",
+    },
+    Kind {
+        kind: "NamespacedGeneratingPolicy",
+        group: CEL_GROUP,
+        plural: "namespacedgeneratingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "namespacedgeneratingpolicy",
+        short: "ngpol",
         scope: "Namespaced",
     },
     Kind {

@@ -173,35 +173,12 @@ fn load_all(found: &[Found]) -> Result<Vec<Documents>, Failure> {
     found.iter().map(|found| Ok(files::open(&found.path)?.collect())).collect()
 }
 
-/// The policies, with a word about each document that is none or is broken.
+/// The policies, if any are asked for.
 fn load_policies(command: &Apply, console: &mut Console) -> Result<(Usable, ExitCode), Failure> {
     if command.policies.is_empty() {
         return Ok((Usable::default(), ExitCode::Done));
     }
-    let loaded = policies::load(&command.policies)?;
-    let mut code = ExitCode::Done;
-    for failure in &loaded.failures {
-        console.failure(failure);
-        code = code.and(failure.code);
-    }
-    for warning in &loaded.warnings {
-        console.warn(warning);
-    }
-    for each in &loaded.unsupported {
-        let (place, kind, name) = (&each.place, &each.kind, &each.name);
-        console.warn(&format!("{place}: {kind} `{name}` is of a kind that is not judged yet"));
-        code = code.and(ExitCode::NotEvaluated);
-    }
-    if loaded.policies.is_empty() {
-        if code == ExitCode::Done {
-            return Err(Failure::input("no policy in the given paths").help(
-                "policies are Kyverno's kinds, Gatekeeper's templates with their constraints, and \
-                     Kubernetes' own admission policies",
-            ));
-        }
-        // Each document was named above; there is nothing left to judge with.
-        return Err(Failure { code, message: "no policy can be used".into(), help: String::new() });
-    }
+    let (loaded, code) = super::usable(&command.policies, console)?;
     let asks_inventory = loaded.asks_inventory;
     Ok((Usable { policies: loaded.policies, asks_inventory }, code))
 }

@@ -89,18 +89,7 @@ struct Told {
 }
 
 pub(super) fn run(command: &Explain, console: &mut Console) -> Result<ExitCode, Failure> {
-    let loaded = policies::load(&command.policies)?;
-    let mut code = ExitCode::Done;
-    for failure in &loaded.failures {
-        console.failure(failure);
-        code = code.and(failure.code);
-    }
-    for warning in &loaded.warnings {
-        console.warn(warning);
-    }
-    if loaded.policies.is_empty() {
-        return Err(Failure { code, ..Failure::input("no policy can be used") });
-    }
+    let (loaded, mut code) = super::usable(&command.policies, console)?;
     let mut objects = Vec::new();
     for found in files::find(&command.resource, files::is_manifest)? {
         for document in files::open(&found.path)? {

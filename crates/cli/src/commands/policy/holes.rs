@@ -14,7 +14,7 @@ use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 use crate::offline::files;
 use crate::offline::pod_security::Standard;
-use crate::offline::policies;
+use crate::offline::policies::{self, Loaded};
 use crate::offline::report::{Word, counted};
 use crate::offline::values::Values;
 
@@ -88,20 +88,14 @@ pub(super) fn run(command: &Holes, console: &mut Console) -> Result<ExitCode, Fa
     if let Some(path) = &command.base {
         breaches = breaches.beginning_with(files::read_one(path, "a Pod")?);
     }
-    let loaded = policies::load(&paths)?;
-    let mut code = ExitCode::Done;
-    for failure in &loaded.failures {
-        console.failure(failure);
-        code = code.and(failure.code);
-    }
-    for each in &loaded.unsupported {
-        let (place, kind, name) = (&each.place, &each.kind, &each.name);
-        console.warn(&format!("{place}: {kind} `{name}` is of a kind that is not judged yet"));
-        code = code.and(ExitCode::NotEvaluated);
-    }
-    if loaded.policies.is_empty() && command.pod_security.is_none() {
-        return Err(Failure::input("no policy can be used").help("holes are holes of policies"));
-    }
+    let (loaded, mut code) = if paths.is_empty() && command.pod_security.is_some() {
+        (Loaded::default(), ExitCode::Done)
+    } else if paths.is_empty() {
+        let failure = Failure::input("no policy is named");
+        return Err(failure.help("holes are holes of policies: name their files beside the control"));
+    } else {
+        super::usable(&paths, console)?
+    };
     let values = command.values.as_deref().map(Values::load).transpose()?.unwrap_or_default();
     let namespaces = namespaces(&command.namespaces, &loaded.policies);
     let exceptions = policies::load_exceptions(&command.exception)?;

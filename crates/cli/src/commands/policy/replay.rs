@@ -70,18 +70,7 @@ pub(super) fn run(command: &ReplayCommand, console: &mut Console) -> Result<Exit
     if from >= to {
         return Err(Failure::input(format!("the period is empty: `{from}` is not before `{to}`")));
     }
-    let loaded = policies::load(&command.policies)?;
-    let mut code = ExitCode::Done;
-    for failure in &loaded.failures {
-        console.failure(failure);
-        code = code.and(failure.code);
-    }
-    for warning in &loaded.warnings {
-        console.warn(warning);
-    }
-    if loaded.policies.is_empty() {
-        return Err(Failure { code, ..Failure::input("no policy can be used") });
-    }
+    let (loaded, mut code) = super::usable(&command.policies, console)?;
     let exceptions = policies::load_exceptions(&command.exception)?;
     let (set, duplicates) = PolicySet::with_exceptions(loaded.policies, exceptions);
     for duplicate in duplicates {
