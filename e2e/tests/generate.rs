@@ -137,7 +137,8 @@ spec:
 async fn expressions_make_objects_and_keep_them_in_step() -> Result<()> {
     let stand = Stand::start().await?;
     stand.cluster.apply(DENY_IN_CEL).await?;
-    let walled = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {walled: 'yes'}}\n";
+    let walled =
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {walled: 'yes'}}\n";
     stand.cluster.apply(walled).await?;
     stand.cluster.create_namespace("free").await?;
     let nobody = |found: &serde_json::Value| found["metadata"]["annotations"]["team"] == "nobody";

@@ -15,7 +15,7 @@ pub const OURS: &str = "proofstream";
 /// The name of Kyverno's controller.
 pub const KYVERNO: &str = "kyverno";
 /// Kinds that we can enforce.
-pub const KINDS: [&str; 6] = crate::policies::definitions::ENFORCED;
+pub const KINDS: [&str; 8] = crate::policies::definitions::ENFORCED;
 
 /// Kind of policy to the name of who enforces it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,7 +92,9 @@ pub(super) fn run(command: &Holes, console: &mut Console) -> Result<ExitCode, Fa
         (Loaded::default(), ExitCode::Done)
     } else if paths.is_empty() {
         let failure = Failure::input("no policy is named");
-        return Err(failure.help("holes are holes of policies: name their files beside the control"));
+        return Err(
+            failure.help("holes are holes of policies: name their files beside the control")
+        );
     } else {
         super::usable(&paths, console)?
     };
