@@ -128,7 +128,7 @@ spec:
   - expression: >-
       generator.Apply(object.metadata.name, [{
         'apiVersion': dyn('networking.k8s.io/v1'), 'kind': dyn('NetworkPolicy'),
-        'metadata': dyn({'name': 'walled', 'annotations': {'team': variables.team}}),
+        'metadata': dyn({'name': dyn('walled'), 'annotations': dyn({'team': variables.team})}),
         'spec': dyn({'podSelector': dyn({}), 'policyTypes': dyn(['Ingress'])}),
       }])
 ";
@@ -136,7 +136,7 @@ spec:
 #[tokio::test(flavor = "multi_thread")]
 async fn expressions_make_objects_and_keep_them_in_step() -> Result<()> {
     let stand = Stand::start().await?;
-    stand.cluster.apply(DENY_IN_CEL).await?;
+    wait_until("the kind to be served", PATIENCE, || stand.cluster.apply(DENY_IN_CEL)).await?;
     let walled =
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {walled: 'yes'}}\n";
     stand.cluster.apply(walled).await?;

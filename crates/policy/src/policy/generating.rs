@@ -30,9 +30,7 @@ pub(super) fn is_policy(document: &Value) -> bool {
 pub(super) fn policy(document: &Value) -> Result<Policy, ParseError> {
     let head = Head::read(document, NAMESPACED)?;
     let spec = Fields::tolerant(head.spec, "spec", &SPEC_FIELDS)?;
-    let mut settings = cel_kinds::settings(&spec)?;
-    // What is generated is no judgement of what runs.
-    settings.background = false;
+    let settings = cel_kinds::settings(&spec)?;
     let about = cel_kinds::constraints(&spec)?;
     let on_fault = cel_kinds::unevaluated(&settings);
     let namespaced = head.namespace.is_some();
