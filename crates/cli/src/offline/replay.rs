@@ -30,6 +30,8 @@ pub struct Report {
     pub rules: BTreeMap<(String, String), RuleReport>,
     /// When the last request that could be read was judged.
     pub until: Option<Timestamp>,
+    /// Until when the ledger is sealed: what came later could not be read.
+    pub sealed_until: Option<Timestamp>,
 }
 
 /// Counts of requests.
@@ -128,6 +130,8 @@ impl<'p> Replay<'p> {
         };
         for index in 0..reader.size() {
             let manifest = reader.manifest(index).map_err(|error| fault(&error))?;
+            let sealed = manifest.time_to.to_string().parse().ok();
+            self.report.sealed_until = self.report.sealed_until.max(sealed);
             if !manifest.kinds.contains_key("requests") {
                 continue;
             }

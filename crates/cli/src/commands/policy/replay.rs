@@ -91,6 +91,11 @@ pub(super) fn run(command: &ReplayCommand, console: &mut Console) -> Result<Exit
         let (missed, gone) = (requests.missed, requests.gone);
         console.warn(&format!("not judged: {missed} that were not kept, {gone} that are gone"));
     }
+    if let Some(sealed) = report.sealed_until.filter(|sealed| *sealed < to) {
+        let sealed = sealed.strftime("%Y-%m-%dT%H:%M:%SZ");
+        console
+            .note(&format!("the ledger is sealed until {sealed}: what came later is not in this"));
+    }
     if report.rules.values().any(|rule| rule.not_judged > 0) {
         code = code.and(ExitCode::NotEvaluated);
     }
@@ -140,6 +145,7 @@ fn document(report: &Report, from: Timestamp, to: Timestamp) -> Value {
         "from": from.to_string(),
         "to": to.to_string(),
         "until": report.until.map(|time| time.to_string()),
+        "sealedUntil": report.sealed_until.map(|time| time.to_string()),
         "requests": report.requests,
         "rules": rules,
     })
@@ -193,6 +199,9 @@ fn table(report: &Report, console: &mut Console) -> io::Result<()> {
             writeln!(console.out(), "  {word}   {}: {why}", found.not_judged)?;
         }
         writeln!(console.out())?;
+    }
+    if report.rules.is_empty() && report.requests.replayed > 0 {
+        writeln!(console.out(), "no rule is about any of these requests")?;
     }
     if quiet > 0 {
         let rules = counted(quiet, "rule", "rules");
