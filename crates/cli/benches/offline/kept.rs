@@ -47,7 +47,12 @@ pub(crate) fn ledger(data: &Path, requests: usize) {
 
 fn line(number: usize) -> String {
     let privileged = number.is_multiple_of(3);
-    let (name, namespace) = (format!("web-{number}"), ["payments", "ledger", "team"][number % 3]);
+    let namespace = match number % 3 {
+        0 => "payments",
+        1 => "ledger",
+        _ => "team",
+    };
+    let name = format!("web-{number}");
     let kind = json!({ "group": "", "version": "v1", "kind": "Pod" });
     let resource = json!({ "group": "", "version": "v1", "resource": "pods" });
     let container = json!({

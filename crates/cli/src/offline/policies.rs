@@ -250,9 +250,32 @@ fn foreign(document: &Document) -> Option<Unsupported> {
 }
 
 fn broken(document: &Document, source: &[u8], error: &ParseError) -> Failure {
-    let place = place(document, source, &error.path);
     let path = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
+    if let Some((place, message)) = inside(document, source, error) {
+        return Failure::input(format!("{place}: {path}{message}"));
+    }
+    let place = place(document, source, &error.path);
     Failure::input(format!("{place}: {path}{}", error.message))
+}
+
+/// Where in the file an error stands that names a place in a text of several lines (`LINE:COLUMN: …`), and
+/// what is wrong there; `None` for any other.
+fn inside<'e>(
+    document: &Document,
+    source: &[u8],
+    error: &'e ParseError,
+) -> Option<(String, &'e str)> {
+    let mut parts = error.message.splitn(3, ':');
+    let (line, column) = (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
+    let message = parts.next()?.trim_start();
+    let field = locate(source, document, &error.path)?;
+    let text = std::str::from_utf8(source).ok()?;
+    // INVARIANT: `line` is counted from 1, and the text begins in the line after its field.
+    let mut lines = text.lines().skip(usize::try_from(field.line).ok()?.checked_sub(1)?);
+    lines.next().filter(|first| first.trim_end().ends_with(['|', '-', '+']))?;
+    let indent = lines.next().map(|first| first.len() - first.trim_start().len())?;
+    let column = column + u64::try_from(indent).ok()?;
+    Some((format!("{}:{}:{column}", document.file, field.line + line), message))
 }
 
 /// `FILE:LINE:COLUMN` of a field.
