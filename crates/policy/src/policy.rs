@@ -33,6 +33,7 @@ use crate::wildcard::Wildcard;
 pub use admission_policy::{PolicyBinding, is_admission_policy, parse_admission_policy};
 pub(crate) use gatekeeper::Constraint;
 pub use gatekeeper::{ConstraintTemplate, is_constraint, is_template};
+pub(crate) use generating::Generating;
 pub(crate) use generation::{
     GenerateEach, GenerateRule, ObjectTemplate, Product, SourceKind, Work,
 };

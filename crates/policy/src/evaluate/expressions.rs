@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use super::{Said, functions, mutating};
 use crate::environment::Lookup;
 use crate::jmespath::Failure;
+use crate::policy::Generating;
 use crate::policy::expressions::{
-    AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, Generating, IMAGES, NAMESPACE_OBJECT,
-    OBJECT, OLD_OBJECT, OnFault, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
+    AUTHORIZER, Demand, EXCEPTIONS, Expressions, FAILS, IMAGES, NAMESPACE_OBJECT, OBJECT,
+    OLD_OBJECT, OnFault, PARAMS, Parameters, Precondition, REQUEST, Shared, VARIABLES,
 };
 use crate::response::Status;
 use crate::scope::Scope;

@@ -74,23 +74,6 @@ pub(crate) struct Shared<'p> {
     pub(crate) template: Option<&'static [&'static str]>,
 }
 
-/// Expressions that make objects.
-#[derive(Debug)]
-pub(crate) struct Generating {
-    /// Values of `variables.…`; each may use those before it.
-    pub(crate) variables: Vec<Program>,
-    pub(crate) programs: Vec<Program>,
-    pub(crate) on_fault: OnFault,
-    /// `apiVersion` and kind of objects that are written out in them.
-    pub(crate) kinds: Vec<(String, String)>,
-}
-
-impl Generating {
-    pub(crate) fn shared(&self) -> Shared<'_> {
-        Shared { variables: &self.variables, on_fault: self.on_fault, template: None }
-    }
-}
-
 impl Expressions {
     pub(crate) fn shared(&self) -> Shared<'_> {
         Shared { variables: &self.variables, on_fault: self.on_fault, template: None }
@@ -267,7 +250,7 @@ pub(super) fn parse_template(
 }
 
 /// Names that every expression of a CEL policy knows.
-fn declarations_of_policies(namespaced: bool) -> Declarations {
+pub(super) fn declarations_of_policies(namespaced: bool) -> Declarations {
     let mut declared = declarations(false);
     let texts = || Type::List(Box::new(Type::String));
     let lists = || Type::Map(Box::new(Type::String), Box::new(texts()));
@@ -303,44 +286,6 @@ pub(super) fn parse_mutating(
         conditions: Vec::new(),
     };
     Ok((conditions, changes))
-}
-
-/// Reads the expressions of a GeneratingPolicy.
-pub(super) fn parse_generating(
-    spec: &Fields<'_>,
-    namespaced: bool,
-    precondition: Status,
-) -> Result<(Vec<Precondition>, Generating), ParseError> {
-    let mut declared = declarations_of_policies(namespaced);
-    functions::declare_generator(&mut declared);
-    let variables = variables(spec, &mut declared)?;
-    let mut programs = Vec::new();
-    for (path, item) in entries(spec, "generate")? {
-        let inner = Fields::new(item, &path, &["expression"])?;
-        programs.push(compile(&inner, "expression", &declared, Some(&Type::Bool))?);
-    }
-    if programs.is_empty() {
-        return Err(spec.error("generate", "needs at least one expression"));
-    }
-    let conditions = preconditions(spec, "matchConditions", &declared)?;
-    let on_fault = OnFault { demand: Status::Error, precondition, goes_on: false };
-    let kinds = variables.iter().chain(&programs).flat_map(written_kinds).collect();
-    Ok((conditions, Generating { variables, programs, on_fault, kinds }))
-}
-
-/// The kinds of objects that are written out in an expression; none where that is not plain to see.
-fn written_kinds(program: &Program) -> Vec<(String, String)> {
-    let all = |key: &str| -> Vec<String> {
-        let pattern = format!(r#"["']{key}["']\s*:\s*(?:dyn\(\s*)?["']([^"']+)["']"#);
-        let Ok(pattern) = regex::Regex::new(&pattern) else { return Vec::new() };
-        let found = pattern.captures_iter(program.expression());
-        found.filter_map(|groups| Some(groups.get(1)?.as_str().to_owned())).collect()
-    };
-    let (versions, kinds) = (all("apiVersion"), all("kind"));
-    if versions.len() != kinds.len() {
-        return Vec::new();
-    }
-    versions.into_iter().zip(kinds).collect()
 }
 
 /// Reads the expressions of a MutatingAdmissionPolicy.
@@ -470,7 +415,7 @@ pub(super) fn entries<'v>(
     Ok(entries)
 }
 
-fn preconditions(
+pub(super) fn preconditions(
     rule: &Fields<'_>,
     name: &str,
     declared: &Declarations,
@@ -489,7 +434,10 @@ fn condition(fields: &Fields<'_>, declared: &Declarations) -> Result<Preconditio
     })
 }
 
-fn variables(fields: &Fields<'_>, declared: &mut Declarations) -> Result<Vec<Program>, ParseError> {
+pub(super) fn variables(
+    fields: &Fields<'_>,
+    declared: &mut Declarations,
+) -> Result<Vec<Program>, ParseError> {
     let mut made = Vec::new();
     more_variables(&mut made, fields, declared)?;
     Ok(made)

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::expressions::Generating;
+use super::generating::Generating;
 use super::validation::preconditions;
 use crate::condition::Conditions;
 use crate::context::{self, ContextEntry, ListQuery};
