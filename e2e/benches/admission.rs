@@ -24,10 +24,10 @@ use kube::api::{Api, PostParams};
 use proofstream_e2e::programs::Profile;
 use proofstream_e2e::up::Up;
 use proofstream_e2e::{Cluster, ClusterOptions, wait_until};
-use tokio_util::sync::CancellationToken;
 
 use load::{Sample, pod};
 use processes::Processes;
+use trivial::Trivial;
 
 const BARE: &str = "bare";
 const TRIVIAL: &str = "trivial";
@@ -42,6 +42,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != trivial::SERVE).skip(1);
+    if let Some(folder) = arguments.next() {
+        return trivial::serve(Path::new(&folder)).await;
+    }
     let asked: Vec<usize> =
         std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
     for count in if asked.is_empty() { COUNTS.to_vec() } else { asked } {
@@ -66,9 +70,8 @@ async fn with_policies(count: usize) -> Result<()> {
         Ok(())
     })
     .await?;
-    let stop = CancellationToken::new();
-    trivial::webhook(&client, folder.path(), stop.clone()).await?;
-    let processes = Processes::of(&cluster, &up)?;
+    let trivial = Trivial::start(&client, folder.path()).await?;
+    let processes = Processes::of(&cluster, &up, &trivial)?;
     println!("{count} policies; resident memory of proofstream: {} MiB", processes.resident_mib()?);
     for concurrency in [1, 8] {
         measure(&client, &processes, concurrency).await?;
@@ -81,7 +84,7 @@ async fn with_policies(count: usize) -> Result<()> {
             println!("  {line}");
         }
     }
-    stop.cancel();
+    drop(trivial);
     up.stop().await
 }
 

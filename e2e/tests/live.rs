@@ -222,6 +222,25 @@ async fn an_exception_counts_at_once_and_is_recorded() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_about_no_namespace_says_so_until_one_comes() -> Result<()> {
+    let stand = Stand::start(&[]).await?;
+    stand.cluster.apply(LABELLED).await?;
+    let says_so = |wanted: bool| {
+        let cluster = &stand.cluster;
+        wait_until("what the status says of namespaces", PATIENCE, move || async move {
+            let path = "jsonpath={.status.conditions}";
+            let status = cluster.kubectl(&["get", "clusterpolicy", "labelled", "-o", path]).await?;
+            let says = "rule `team` matches nothing: no namespace is called `payments` now";
+            ensure!(status.contains("\"Ready\"") && status.contains(says) == wanted, "{status}");
+            Ok(())
+        })
+    };
+    says_so(true).await?;
+    stand.cluster.create_namespace("payments").await?;
+    says_so(false).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exception_covers_what_runs_too() -> Result<()> {
     let stand = Stand::start_whole(&[], |_| {}).await?;
     stand.cluster.create_namespace("payments").await?;

@@ -36,7 +36,7 @@ pub(crate) struct RuleAt<'p> {
     pub(crate) policy_index: usize,
     pub(crate) policy: &'p Policy,
     pub(crate) rule: &'p Rule,
-    pub(crate) exceptions: &'p [PolicyException],
+    pub(crate) exceptions: &'p [Arc<PolicyException>],
 }
 
 /// What a rule says, before it is dressed as a response.
@@ -313,6 +313,7 @@ pub(crate) fn partial_exceptions<'p>(
     let target = Target::new(judgement.request);
     at.exceptions
         .iter()
+        .map(Arc::as_ref)
         .filter(|exception| exception.is_partial_for(at.rule))
         .filter(|exception| exception.names(at.policy, &at.rule.name) && exception.fits(&target))
         .filter(|exception| covers(exception, judgement, &Map::new()))

@@ -27,8 +27,8 @@ pub use scope_of::{KnownKinds, MatchesNothing, Phase, ScopeRule, WebhookScope};
 /// Policies ready to be evaluated; immutable, and shared between threads.
 #[derive(Debug, Default)]
 pub struct PolicySet {
-    policies: Vec<Policy>,
-    exceptions: Vec<PolicyException>,
+    policies: Vec<Arc<Policy>>,
+    exceptions: Vec<Arc<PolicyException>>,
     index: Index,
 }
 
@@ -81,20 +81,24 @@ fn speaks_in(rule: &Rule) -> Work {
 impl PolicySet {
     /// Takes policies into a set, in the order of their names as the field evaluates them. Of two with
     /// one name the first is kept, and the other is named in the second result.
-    pub fn compile(policies: Vec<Policy>) -> (Self, Vec<Duplicate>) {
-        Self::with_exceptions(policies, Vec::new())
+    ///
+    /// Policies may be shared with other sets: they are read once and never changed.
+    pub fn compile<P: Into<Arc<Policy>>>(policies: Vec<P>) -> (Self, Vec<Duplicate>) {
+        Self::with_exceptions(policies, Vec::<PolicyException>::new())
     }
 
     /// The same, with exceptions to the policies.
-    pub fn with_exceptions(
-        mut policies: Vec<Policy>,
-        exceptions: Vec<PolicyException>,
+    pub fn with_exceptions<P: Into<Arc<Policy>>, E: Into<Arc<PolicyException>>>(
+        policies: Vec<P>,
+        exceptions: Vec<E>,
     ) -> (Self, Vec<Duplicate>) {
-        let key =
-            |policy: &Policy| (policy.namespace.clone(), policy.name.clone(), policy.kind.clone());
+        let key = |policy: &Arc<Policy>| {
+            (policy.namespace.clone(), policy.name.clone(), policy.kind.clone())
+        };
+        let mut policies: Vec<Arc<Policy>> = policies.into_iter().map(Into::into).collect();
         policies.sort_by_key(key);
         let mut duplicates = Vec::new();
-        let mut kept: Vec<Policy> = Vec::with_capacity(policies.len());
+        let mut kept: Vec<Arc<Policy>> = Vec::with_capacity(policies.len());
         for policy in policies {
             if kept.last().is_some_and(|last| key(last) == key(&policy)) {
                 duplicates.push(Duplicate { name: policy.qualified_name() });
@@ -103,33 +107,34 @@ impl PolicySet {
             }
         }
         let index = Index::build(&kept);
+        let exceptions = exceptions.into_iter().map(Into::into).collect();
         (Self { policies: kept, exceptions, index }, duplicates)
     }
 
     /// The policies, in the order of `RuleResponse::policy_index`.
-    pub fn policies(&self) -> &[Policy] {
+    pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
     /// The exceptions.
-    pub fn exceptions(&self) -> &[PolicyException] {
+    pub fn exceptions(&self) -> &[Arc<PolicyException>] {
         &self.exceptions
     }
 
     /// Whether some policy or exception must know the roles of the user.
     pub fn asks_roles(&self) -> bool {
-        self.policies.iter().any(Policy::asks_roles)
-            || self.exceptions.iter().any(PolicyException::asks_roles)
+        self.policies.iter().any(|policy| policy.asks_roles())
+            || self.exceptions.iter().any(|exception| exception.asks_roles())
     }
 
     /// The exceptions that have run out, and so exempt nothing: each is worth a finding.
     pub fn expired_exceptions(&self, now: Timestamp) -> impl Iterator<Item = &PolicyException> {
-        self.exceptions.iter().filter(move |exception| exception.is_expired(now))
+        self.exceptions.iter().map(Arc::as_ref).filter(move |exception| exception.is_expired(now))
     }
 
     /// When the next exception runs out.
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        self.exceptions.iter().filter_map(PolicyException::expires).filter(|at| *at > now).min()
+        self.exceptions.iter().filter_map(|exception| exception.expires()).filter(|at| *at > now).min()
     }
 
     /// The policies of which an exception speaks, by their places in [`PolicySet::policies`].

@@ -502,6 +502,26 @@ fn rules_that_nothing_can_meet_are_named() {
 }
 
 #[test]
+fn rules_about_namespaces_that_are_not_there_are_named() {
+    let of = |name: &str, found: Value| policy(name, rule(found, json!({"deny": {}})));
+    let pods = |namespaces: Value| json!({"resources": {"kinds": ["Pod"], "namespaces": namespaces}});
+    let set = compile(&[
+        of("misspelt", json!({"any": [pods(json!(["prodction-*"]))]})),
+        of("one-is-there", json!({"any": [pods(json!(["prodction-*"])), pods(json!(["pay*"]))]})),
+        of("both-must-be", json!({"all": [pods(json!(["prodction-*"])), pods(json!(["pay*"]))]})),
+        of("anywhere", json!({"any": [{"resources": {"kinds": ["Pod"]}}]})),
+    ]);
+    let there = ["default", "payments"].map(str::to_owned).into();
+    let said: Vec<String> = set
+        .matches_no_namespace(&there)
+        .into_iter()
+        .map(|found| format!("{}: {}", found.policy, found.reason))
+        .collect();
+    let reason = "no namespace is called `prodction-*` now";
+    assert_eq!(said, [format!("both-must-be: {reason}"), format!("misspelt: {reason}")]);
+}
+
+#[test]
 fn hostile_policies_end_with_an_error() {
     // A variable that brings itself in again.
     let mut request = Request::create(pod());

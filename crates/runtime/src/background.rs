@@ -25,6 +25,7 @@ pub use book::{Book, Identity, Judged, RuleName};
 pub use judging::PolicyJudge;
 pub(crate) use judging::resources;
 
+use crate::reach::{Reach, is_answer};
 use crate::reports::Reports;
 
 /// How often everything is listed anew although nothing said that it changed: it mends what a lost
@@ -73,6 +74,7 @@ pub struct Background {
     notebook: Arc<dyn Notebook>,
     book: Book,
     reports: Option<Arc<Reports>>,
+    reach: Arc<Reach>,
     progress: tokio::sync::watch::Sender<Progress>,
 }
 
@@ -88,20 +90,26 @@ struct Pass {
     objects: u64,
     verdicts: BTreeMap<String, u64>,
     not_evaluated: Vec<String>,
+    /// Kinds that the API server refused to list, and why.
+    refused: Vec<String>,
+    /// Kinds whose watch does not work now, and why.
+    interrupted: BTreeMap<usize, String>,
 }
 
 // === impl Background ===
 
 impl Background {
-    /// `open` is what the ledger says is open: it is not recorded again.
+    /// `open` is what the ledger says is open: it is not recorded again. `reach` is told when the API server
+    /// does not answer.
     pub fn new(
         client: Client,
         judge: Arc<dyn Judge>,
         notebook: Arc<dyn Notebook>,
         open: Vec<FindingBody>,
+        reach: Arc<Reach>,
     ) -> Self {
         let progress = tokio::sync::watch::Sender::new(Progress::default());
-        Self { client, judge, notebook, book: Book::new(open), reports: None, progress }
+        Self { client, judge, notebook, book: Book::new(open), reports: None, reach, progress }
     }
 
     /// The same, with reports written of what is judged.
@@ -163,6 +171,8 @@ impl Background {
             objects: 0,
             verdicts: BTreeMap::new(),
             not_evaluated,
+            refused: Vec::new(),
+            interrupted: BTreeMap::new(),
         }
     }
 
@@ -185,6 +195,9 @@ impl Background {
     }
 
     async fn take(&mut self, pass: &mut Pass, kind: usize, seen: Result<Seen, Interrupted>) {
+        if seen.is_ok() && pass.interrupted.remove(&kind).is_some() {
+            self.tell(pass);
+        }
         match seen {
             Ok(Seen::Start) => {
                 pass.listed.insert(kind, BTreeSet::new());
@@ -204,10 +217,30 @@ impl Background {
                     self.complete(pass).await;
                 }
             }
-            Err(interrupted) => {
-                tracing::warn!(cause = %interrupted.cause, "{interrupted}");
-            }
+            Err(interrupted) => self.interrupted(pass, kind, &interrupted).await,
         }
+    }
+
+    /// The watch of a kind does not work. One that the API server refuses is not waited for: the pass says
+    /// that it was not evaluated, and what is open of it stays open.
+    async fn interrupted(&mut self, pass: &mut Pass, kind: usize, interrupted: &Interrupted) {
+        tracing::warn!(cause = %interrupted.cause, "{interrupted}");
+        self.reach.interrupted(&interrupted.cause);
+        let words = format!("{} cannot be watched: {}", interrupted.kind, interrupted.cause);
+        pass.interrupted.insert(kind, words.clone());
+        self.tell(pass);
+        if is_answer(&interrupted.cause) && pass.waiting.remove(&kind) {
+            pass.refused.push(words);
+            self.complete(pass).await;
+        }
+    }
+
+    /// Shows what cannot be looked at now.
+    fn tell(&self, pass: &Pass) {
+        self.progress.send_modify(|progress| {
+            let interrupted = pass.interrupted.values();
+            progress.not_evaluated = pass.not_evaluated.iter().chain(interrupted).cloned().collect();
+        });
     }
 
     async fn object(&mut self, pass: &mut Pass, kind: usize, object: Value) {
@@ -244,13 +277,14 @@ impl Background {
             started: pass.started,
             objects: pass.objects,
             verdicts: std::mem::take(&mut pass.verdicts),
-            not_evaluated: pass.not_evaluated.clone(),
+            not_evaluated: pass.not_evaluated.iter().chain(&pass.refused).cloned().collect(),
         };
+        let whole = body.not_evaluated.is_empty();
         match Entry::new(&body, Vec::new()) {
             Ok(entry) => self.hand_over(vec![entry]).await,
             Err(error) => tracing::error!(%error, "a scan cannot be written"),
         }
-        if let Some(reports) = self.reports.as_ref().filter(|_| pass.not_evaluated.is_empty()) {
+        if let Some(reports) = self.reports.as_ref().filter(|_| whole) {
             reports.complete();
         }
         self.progress.send_modify(|progress| progress.passes = progress.passes.saturating_add(1));

@@ -1,8 +1,8 @@
 //! The policies in force: read from the cluster and from a directory, compiled once, swapped at once.
 //!
 //! A policy that cannot be used never touches the others. If an earlier text of the same policy was
-//! in force, that one stays in force while this process runs: an edit that breaks a policy must not
-//! switch it off. What came into force, broke or went is recorded.
+//! in force, that one stays in force, over restarts too (the ledger has it): an edit that breaks a policy
+//! must not switch it off. What came into force, broke or went is recorded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
 use crate::webhooks::{Lane, matches};
+use check::Said;
 use definitions::EXCEPTION;
 
 pub mod check;
@@ -26,10 +27,13 @@ pub mod cluster;
 mod compiled;
 pub mod definitions;
 pub mod directory;
+mod previous;
 mod status;
 mod text;
 
 pub use compiled::{Compiled, PolicyInfo};
+pub use previous::Previous;
+use previous::Remembered;
 pub use text::PolicyText;
 
 /// Says what a policy stands for, from its annotations (and from the catalog, which may name it).
@@ -126,6 +130,13 @@ pub struct KnownGlobal {
     pub entry: Arc<GlobalEntry>,
 }
 
+/// A text that can be used, and what it says.
+#[derive(Debug, Clone)]
+struct Usable {
+    text: Arc<PolicyText>,
+    said: Said,
+}
+
 struct Held {
     text: Arc<PolicyText>,
     generation: Option<i64>,
@@ -134,7 +145,7 @@ struct Held {
     /// What in this text is not evaluated, in words.
     not_evaluated: Vec<String>,
     /// The text that counts: this one, or the last usable one before it.
-    in_force: Option<Arc<PolicyText>>,
+    in_force: Option<Usable>,
 }
 
 /// What others found out about policies, by kind and full name.
@@ -145,6 +156,7 @@ struct Inner {
     held: BTreeMap<(PolicyKey, Origin), Held>,
     notes: Notes,
     recorded: BTreeMap<PolicyKey, Recorded>,
+    remembered: Remembered,
     awaited: Vec<String>,
     /// Globs of the namespaces whose exceptions count; `None` for all.
     exceptions_from: Option<Vec<String>>,
@@ -217,30 +229,17 @@ impl std::fmt::Display for Origin {
 
 impl PolicyStore {
     /// An empty store. It is not ready before every place in `awaited` has been read once.
-    /// `previous` is what the ledger last said of each policy, so that what vanished while nothing
-    /// ran is recorded too.
+    /// `previous` is what the ledger says of the policies.
     pub fn new(
         resolver: Arc<dyn ControlResolver>,
         enforcers: Arc<Enforcers>,
         recorder: Recorder,
         awaited: Vec<String>,
-        previous: impl IntoIterator<Item = PolicyBody>,
+        previous: Previous,
     ) -> Arc<Self> {
-        let recorded = previous
-            .into_iter()
-            .filter(|body| matches!(body.state, PolicyState::Active | PolicyState::Broken))
-            .map(|body| {
-                let (namespace, name) = match body.name.split_once('/') {
-                    Some((namespace, name)) => (Some(namespace.to_owned()), name.to_owned()),
-                    None => (None, body.name),
-                };
-                let key = PolicyKey { kind: body.kind, namespace, name };
-                let recorded =
-                    Recorded { state: body.state, sha256: body.sha256, origin: body.origin };
-                (key, recorded)
-            })
-            .collect();
-        let inner = Inner { recorded, awaited, ..Inner::default() };
+        let recorded = previous.recorded();
+        let remembered = previous.remembered();
+        let inner = Inner { recorded, remembered, awaited, ..Inner::default() };
         Arc::new(Self {
             current: ArcSwap::from_pointee(Policies::default()),
             ready: AtomicBool::new(false),
@@ -321,6 +320,11 @@ impl PolicyStore {
         }
     }
 
+    /// The policies that stood in a place when an earlier run read it last, until every place has been read.
+    fn stood_at(&self, origin: &Origin) -> Vec<PolicyKey> {
+        self.lock().remembered.at(origin)
+    }
+
     /// How each policy fares.
     pub fn reports(&self) -> Vec<PolicyReport> {
         let inner = self.lock();
@@ -341,6 +345,7 @@ impl PolicyStore {
         if !inner.awaited.is_empty() {
             return;
         }
+        inner.remembered.forget();
         inner.generation += 1;
         let is_ours = |kind: &str| self.enforcers.is_ours(kind);
         let resolver = self.resolver.as_ref();
@@ -445,7 +450,7 @@ impl Inner {
             Err(reason) => (Value::Null, Some(reason)),
         };
         let generation = document.pointer("/metadata/generation").and_then(Value::as_i64);
-        let text = Arc::new(PolicyText::of(document));
+        let text = Arc::new(PolicyText::of(document.clone()));
         let before = match before {
             Some(before) if unreadable.is_none() && before.is(&text, generation) => {
                 self.held.insert(slot, before);
@@ -453,19 +458,25 @@ impl Inner {
             }
             other => other,
         };
-        let parsed = match unreadable {
+        let read = match unreadable {
             Some(reason) => Err(reason),
             None if !self.counts(&slot.0) => Err(format!(
                 "exceptions in namespace `{}` do not count: `exceptionNamespaces` does not name it",
                 slot.0.namespace.as_deref().unwrap_or_default()
             )),
-            None => check::read(text.document()).map_err(|error| error.to_string()),
+            None => check::read(&document).map_err(|error| error.to_string()),
         };
-        let in_force = match parsed {
-            Ok(()) => Some(Arc::clone(&text)),
-            Err(_) => before.and_then(|before| before.in_force),
+        let (parsed, in_force) = match read {
+            Ok(said) => (Ok(()), Some(Usable { text: Arc::clone(&text), said })),
+            Err(reason) => {
+                let last = match before {
+                    Some(before) => before.in_force,
+                    None => self.remembered.take(&slot.0, &slot.1),
+                };
+                (Err(reason), last)
+            }
         };
-        let not_evaluated = check::not_evaluated(text.document());
+        let not_evaluated = check::not_evaluated(&document);
         self.held.insert(slot, Held { text, generation, parsed, not_evaluated, in_force });
         true
     }
@@ -491,10 +502,10 @@ impl Inner {
         first_file.is_some_and(|file| file != origin)
     }
 
-    fn in_force(&self) -> impl Iterator<Item = (PolicyKey, Arc<PolicyText>)> {
+    fn in_force(&self) -> impl Iterator<Item = (PolicyKey, Usable)> {
         self.held.iter().filter_map(|((key, origin), held)| {
-            let text = held.in_force.as_ref()?;
-            (!self.is_shadowed(key, origin)).then(|| (key.clone(), Arc::clone(text)))
+            let usable = held.in_force.as_ref()?;
+            (!self.is_shadowed(key, origin)).then(|| (key.clone(), usable.clone()))
         })
     }
 

@@ -28,7 +28,7 @@ pub use read::{
 const LATEST: i64 = 500;
 
 /// Grows when the tables change; an older file is dropped and rebuilt.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -41,6 +41,8 @@ CREATE TABLE blocks (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT 
 CREATE TABLE findings (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
   controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE policies (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
+  controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE in_force (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,
   controls TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE gaps (seq INTEGER PRIMARY KEY, time TEXT NOT NULL, body TEXT NOT NULL) STRICT;
 CREATE TABLE products (id TEXT PRIMARY KEY, seq INTEGER NOT NULL, time TEXT NOT NULL,

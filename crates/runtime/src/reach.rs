@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use kube::runtime::watcher;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -38,6 +39,14 @@ impl Reach {
         });
     }
 
+    /// Somebody's watch was interrupted. Where the API server said why, it answers: a watch that is too old
+    /// is begun anew, and a kind that may not be watched is no server that is away.
+    pub fn interrupted(&self, error: &watcher::Error) {
+        if !is_answer(error) {
+            self.lost(error);
+        }
+    }
+
     /// Why it does not answer; none while it does.
     pub fn lost_by(&self) -> Option<String> {
         self.0.borrow().clone()
@@ -58,5 +67,19 @@ impl Reach {
             tracing::info!("the API server answers again");
             self.0.send_replace(None);
         }
+    }
+}
+
+/// Whether an error is what a working API server says.
+pub(crate) fn is_answer(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.code < 500,
+        watcher::Error::NoResourceVersion => true,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_) => false,
     }
 }

@@ -1,6 +1,7 @@
 //! Our webhook configurations: derived from the policies in force, kept as they should be, and the way
 //! out in an emergency.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use proofstream_model::Timestamp;
 use proofstream_policy::{KnownKinds, Phase};
 use tokio::time::{Instant, timeout};
 
+use crate::admission::Namespaces;
 use crate::enforcers::Enforcers;
 use crate::policies::{Notes, PolicyStore};
 use crate::recorder::Recorder;
@@ -45,6 +47,7 @@ pub struct Reconciler<P: Part> {
     client: Client,
     policies: Arc<PolicyStore>,
     enforcers: Arc<Enforcers>,
+    namespaces: Arc<Namespaces>,
     shape: Arc<ArcSwap<Shape>>,
     recorder: Recorder,
     kinds: KnownKinds,
@@ -77,10 +80,12 @@ impl<P: Part> Reconciler<P> {
         client: Client,
         policies: Arc<PolicyStore>,
         enforcers: Arc<Enforcers>,
+        namespaces: Arc<Namespaces>,
         shape: Arc<ArcSwap<Shape>>,
         recorder: Recorder,
     ) -> Self {
         Self {
+            namespaces,
             client,
             policies,
             enforcers,
@@ -221,7 +226,7 @@ impl<P: Part> Reconciler<P> {
         let cause =
             Cause { policies: &policies, kinds: &kinds, shape: &shape, enforcers: &self.enforcers };
         if P::SPEAKS {
-            self.policies.set_notes(notes(&cause));
+            self.policies.set_notes(notes(&cause, &self.namespaces.names()));
         }
         Ok(P::configuration(desired::metadata(P::NAME), P::hooks(&cause)))
     }
@@ -251,10 +256,19 @@ impl<P: Part> Reconciler<P> {
 }
 
 /// What people should know about policies that are not wrong in themselves, by full name.
-fn notes(cause: &Cause<'_>) -> Notes {
+fn notes(cause: &Cause<'_>, namespaces: &BTreeSet<String>) -> Notes {
     let (policies, kinds) = (cause.policies, cause.kinds);
     let mut notes = Notes::new();
-    for nothing in policies.all.set.matches_nothing(kinds) {
+    let set = &policies.all.set;
+    let mut nothings = set.matches_nothing(kinds);
+    // Before the namespaces are read, nothing can be said of them.
+    if !namespaces.is_empty() {
+        let known: BTreeSet<_> =
+            nothings.iter().map(|one| (one.policy.clone(), one.rule.clone())).collect();
+        let absent = set.matches_no_namespace(namespaces).into_iter();
+        nothings.extend(absent.filter(|one| !known.contains(&(one.policy.clone(), one.rule.clone()))));
+    }
+    for nothing in nothings {
         let note = format!("rule `{}` matches nothing: {}", nothing.rule, nothing.reason);
         notes.entry((nothing.kind.into_owned(), nothing.policy)).or_default().push(note);
     }

@@ -307,7 +307,7 @@ impl Up {
         tasks.spawn(keeper.of::<Judging>().run(nudge.subscribe()));
         tasks.spawn(keeper.of::<Changing>().run(nudge.subscribe()));
         tasks.spawn(keeper.of::<OfPolicies>().run(nudge.subscribe()));
-        tasks.spawn(Arc::clone(&handles.namespaces).watch());
+        tasks.spawn(Arc::clone(&handles.namespaces).watch(Arc::clone(&handles.reach)));
         tasks.spawn(Arc::clone(&handles.globals).follow(Arc::clone(&policies)));
         tasks.spawn(Arc::clone(&handles.bindings).watch(Arc::clone(&policies)));
         tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
@@ -388,6 +388,7 @@ impl Keeper<'_> {
             self.handles.client.clone(),
             Arc::clone(&self.handles.policies),
             Arc::clone(&self.handles.enforcers),
+            Arc::clone(&self.handles.namespaces),
             Arc::clone(self.shape),
             self.recorder.clone(),
         )

@@ -29,7 +29,7 @@ use proofstream_runtime::ingest::{
     Ingest, Intake, LedgerSink, Options, RecentDecisions, StoreControls,
 };
 use proofstream_runtime::metrics::Metrics;
-use proofstream_runtime::policies::PolicyStore;
+use proofstream_runtime::policies::{PolicyStore, Previous};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::Webhook;
 use proofstream_server::audit_webhook::{AuditWebhooks, prepare};

@@ -20,7 +20,7 @@ use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::RecentDecisions;
 use proofstream_runtime::metrics::Metrics;
-use proofstream_runtime::policies::{ControlResolver, Offer, Origin, PolicyKey, PolicyStore};
+use proofstream_runtime::policies::{ControlResolver, Offer, Origin, PolicyKey, PolicyStore, Previous};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::{BODY_BYTES, Webhook};
 use proofstream_server::audit_webhook::AuditWebhooks;
@@ -144,7 +144,7 @@ impl Stand {
             Arc::new(enforcers),
             recorder("policies"),
             vec![PLACE.to_owned()],
-            Vec::<PolicyBody>::new(),
+            Previous::default(),
         );
         // Nobody listens there: nothing here needs an API server's answer.
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());

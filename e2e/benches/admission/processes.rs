@@ -4,32 +4,35 @@ use anyhow::{Context, Result};
 use proofstream_e2e::up::Up;
 use proofstream_e2e::{Cluster, Component};
 
+use crate::trivial::Trivial;
+
 /// One tick of `/proc/PID/stat`, in milliseconds: a hundred a second on every Linux that we know.
 pub(crate) const TICK_MS: f64 = 10.0;
 /// Whose processor time is counted, and the machine's as a whole: the kernel's own threads too.
-pub(crate) const NAMES: [&str; 5] =
-    ["API server", "etcd", "proofstream", "client and trivial", "all of the machine"];
+pub(crate) const NAMES: [&str; 6] =
+    ["API server", "etcd", "proofstream", "trivial", "client", "all of the machine"];
 
 /// Ticks of each, in the order of [`NAMES`].
 pub(crate) type Ticks = [u64; NAMES.len()];
 
 /// The processes whose processor time a create takes.
 pub(crate) struct Processes {
-    pids: [u32; 4],
+    pids: [u32; 5],
     ours: u32,
 }
 
 impl Processes {
-    pub(crate) fn of(cluster: &Cluster, up: &Up) -> Result<Self> {
+    pub(crate) fn of(cluster: &Cluster, up: &Up, trivial: &Trivial) -> Result<Self> {
         let pid = |component| cluster.pid(component).context("a component does not run");
         let ours = up.pid().context("proofstream has ended")?;
-        let pids = [pid(Component::ApiServer)?, pid(Component::Etcd)?, ours, std::process::id()];
+        let (api_server, etcd) = (pid(Component::ApiServer)?, pid(Component::Etcd)?);
+        let pids = [api_server, etcd, ours, trivial.pid(), std::process::id()];
         Ok(Self { pids, ours })
     }
 
     pub(crate) fn ticks(&self) -> Result<Ticks> {
-        let [api_server, etcd, ours, here] = self.pids.map(process);
-        Ok([api_server?, etcd?, ours?, here?, machine()?])
+        let [api_server, etcd, ours, trivial, here] = self.pids.map(process);
+        Ok([api_server?, etcd?, ours?, trivial?, here?, machine()?])
     }
 
     /// Proofstream's resident memory.

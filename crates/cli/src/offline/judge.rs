@@ -143,7 +143,7 @@ impl Judge {
     }
 
     /// The policies, in the order of the responses' `policy_index`.
-    pub fn policies(&self) -> &[Policy] {
+    pub fn policies(&self) -> &[Arc<Policy>] {
         self.set.policies()
     }
 
@@ -271,7 +271,7 @@ impl Judge {
         }
         let resource = request.name.clone().unwrap_or_default();
         let special = self.values.policies_with_values_for(&resource);
-        let name_of = |each: &T| self.policies().get(policy_of(each)).map(Policy::name);
+        let name_of = |each: &T| self.policies().get(policy_of(each)).map(|policy| policy.name());
         let common = self.values.variables(None, &resource);
         let mut all = self.run(request, common, operation, &work).unwrap_or_default();
         all.retain(|each| name_of(each).is_none_or(|name| !special.contains(&name)));

@@ -37,7 +37,7 @@ fn bit(operation: Operation) -> u8 {
 }
 
 impl Index {
-    pub(super) fn build(policies: &[Policy]) -> Self {
+    pub(super) fn build(policies: &[Arc<Policy>]) -> Self {
         let mut index = Self::default();
         for (policy_index, policy) in policies.iter().enumerate() {
             for (rule_index, rule) in policy.rules.iter().enumerate() {

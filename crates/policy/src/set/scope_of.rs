@@ -203,6 +203,26 @@ impl PolicySet {
 
     /// Rules that no request can meet, given what the cluster serves.
     pub fn matches_nothing(&self, kinds: &KnownKinds) -> Vec<MatchesNothing> {
+        self.unmet(|filter, policy| impossible(filter, policy, kinds))
+    }
+
+    /// Rules that are about none of the namespaces that are there: they match nothing until one comes.
+    pub fn matches_no_namespace(&self, there: &BTreeSet<String>) -> Vec<MatchesNothing> {
+        self.unmet(|filter, _| {
+            let globs = &filter.namespaces;
+            let fits = |name: &String| globs.iter().any(|glob| glob.matches(name));
+            (!globs.is_empty() && !there.iter().any(fits)).then(|| {
+                let named: Vec<&str> = globs.iter().map(crate::wildcard::Wildcard::as_str).collect();
+                format!("no namespace is called `{}` now", named.join("`, `"))
+            })
+        })
+    }
+
+    /// Rules that no request can meet, by the reasons why a filter fits nothing.
+    fn unmet(
+        &self,
+        reason: impl Fn(&Filter, &Policy) -> Option<String>,
+    ) -> Vec<MatchesNothing> {
         let mut found = Vec::new();
         for policy in self.policies() {
             for rule in policy.rules.iter().filter(|rule| !rule.derived) {
@@ -210,7 +230,7 @@ impl PolicySet {
                     .selection
                     .filters()
                     .iter()
-                    .map(|filter| impossible(filter, policy, kinds))
+                    .map(|filter| reason(filter, policy))
                     .collect();
                 let all = matches!(rule.selection, crate::selection::Selection::All(_));
                 let nothing = if all {

@@ -1,6 +1,6 @@
 //! Labels of namespaces, kept at hand: names and labels alone, not whole objects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
+
+use crate::reach::Reach;
 
 /// Labels of one namespace.
 pub type Labels = BTreeMap<String, String>;
@@ -43,12 +45,17 @@ impl Namespaces {
         Some(labels)
     }
 
+    /// Names of all that are known; none before they have been read.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.labels.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     fn known(&self, name: &str) -> Option<Arc<Labels>> {
         self.labels.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// Follows the cluster's namespaces for as long as the task lives.
-    pub async fn watch(self: Arc<Self>) {
+    pub async fn watch(self: Arc<Self>, reach: Arc<Reach>) {
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
         let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
         let mut listed = HashMap::new();
@@ -67,7 +74,10 @@ impl Namespaces {
                 Ok(watcher::Event::Delete(namespace)) => self.change(|all| {
                     all.remove(&namespace.name_any());
                 }),
-                Err(error) => tracing::warn!(%error, "cannot watch namespaces; trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot watch namespaces; trying again");
+                    reach.interrupted(&error);
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ fn reply(object: &Value, old: Option<&Value>) -> Reply {
         return Reply::default();
     }
     match check::read(object) {
-        Ok(()) => Reply { warnings: warnings(object), ..Reply::default() },
+        Ok(_) => Reply { warnings: warnings(object), ..Reply::default() },
         Err(error) => {
             Reply { refusal: Some(format!("it cannot be used: {error}")), ..Reply::default() }
         }

@@ -44,17 +44,19 @@ pub struct Identity {
     pub owner: String,
 }
 
-type Key = (String, RuleName);
-
 /// What finds exceptions that have run out.
 pub fn expired_exception() -> RuleName {
     RuleName { policy: "policy-exceptions".to_owned(), rule: "expired".to_owned() }
 }
 
-/// The open findings, by the object's UID and the rule.
+/// The open findings of one object, by the rule.
+type OfObject = BTreeMap<RuleName, FindingBody>;
+
+/// The open findings, by the object's UID and the rule. What one object costs does not grow with what is
+/// open of others.
 #[derive(Debug, Default)]
 pub struct Book {
-    open: BTreeMap<Key, FindingBody>,
+    open: BTreeMap<String, OfObject>,
 }
 
 // === impl Identity ===
@@ -92,13 +94,17 @@ impl Identity {
 impl Book {
     /// With what is known to be open.
     pub fn new(open: Vec<FindingBody>) -> Self {
-        let entries = open.into_iter().filter(|finding| finding.state == FindingState::Found);
-        Self { open: entries.map(|finding| (key(&finding), finding)).collect() }
+        let mut book = Self::default();
+        for finding in open.into_iter().filter(|finding| finding.state == FindingState::Found) {
+            let of_object = book.open.entry(finding.uid.clone()).or_default();
+            of_object.insert(rule_of(&finding), finding);
+        }
+        book
     }
 
     /// How many are open.
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.open.values().map(BTreeMap::len).sum()
     }
 
     /// Whether none is open.
@@ -114,18 +120,19 @@ impl Book {
         judged: &[Judged],
         now: Timestamp,
     ) -> Vec<FindingBody> {
+        let mut before = self.open.remove(&identity.uid).unwrap_or_default();
+        let mut after = OfObject::new();
         let mut changes = Vec::new();
-        let mut spoken = BTreeSet::new();
         for result in judged {
-            let key = (identity.uid.clone(), result.name.clone());
-            spoken.insert(result.name.clone());
+            // Two policies may go by one name: what the first said is what the second finds.
+            let known = after.remove(&result.name).or_else(|| before.remove(&result.name));
             if matches!(result.verdict, Verdict::Fail | Verdict::Error | Verdict::NotEvaluated) {
-                let body = found(identity, result, self.open.get(&key), now);
-                if self.open.get(&key) != Some(&body) {
+                let body = found(identity, result, known.as_ref(), now);
+                if known.as_ref() != Some(&body) {
                     changes.push(body.clone());
-                    self.open.insert(key, body);
                 }
-            } else if let Some(mut body) = self.open.remove(&key) {
+                after.insert(result.name.clone(), body);
+            } else if let Some(mut body) = known {
                 // What is waived or no longer asked for still is as it was.
                 body.state = match result.verdict {
                     Verdict::Pass => FindingState::Fixed,
@@ -134,13 +141,16 @@ impl Book {
                 changes.push(body);
             }
         }
-        changes.extend(self.close(|(uid, rule), _| uid == &identity.uid && !spoken.contains(rule)));
+        changes.extend(before.into_values().map(gone));
+        if !after.is_empty() {
+            self.open.insert(identity.uid.clone(), after);
+        }
         changes
     }
 
     /// An object went.
     pub fn object_gone(&mut self, uid: &str) -> Vec<FindingBody> {
-        self.close(|(open, _), _| open == uid)
+        self.open.remove(uid).into_iter().flat_map(BTreeMap::into_values).map(gone).collect()
     }
 
     /// A list of one kind is complete: what was not in it is gone.
@@ -150,9 +160,11 @@ impl Book {
         kind: &str,
         listed: &BTreeSet<String>,
     ) -> Vec<FindingBody> {
-        self.close(|(uid, _), body| {
+        self.close(|_, body| {
             let subject = &body.finding.subject;
-            subject.api_version == api_version && subject.kind == kind && !listed.contains(uid)
+            subject.api_version == api_version
+                && subject.kind == kind
+                && !listed.contains(&body.uid)
         })
     }
 
@@ -168,7 +180,7 @@ impl Book {
         }
         let rule = expired_exception();
         let still = |uid: &str| expired.iter().any(|(identity, _)| identity.uid == uid);
-        let over = self.close(|(uid, of), _| *of == rule && !still(uid));
+        let over = self.close(|of, body| *of == rule && !still(&body.uid));
         changes.extend(
             over.into_iter().map(|body| FindingBody { state: FindingState::Fixed, ..body }),
         );
@@ -177,25 +189,26 @@ impl Book {
 
     /// The policies changed: findings of rules that are no longer in force are gone.
     pub fn rules_gone(&mut self, in_force: &BTreeSet<RuleName>) -> Vec<FindingBody> {
-        self.close(|(_, rule), _| !in_force.contains(rule))
+        self.close(|rule, _| !in_force.contains(rule))
     }
 
-    fn close(&mut self, which: impl Fn(&Key, &FindingBody) -> bool) -> Vec<FindingBody> {
-        let keys: Vec<Key> = self
-            .open
-            .iter()
-            .filter(|(key, body)| which(key, body))
-            .map(|(key, _)| key.clone())
-            .collect();
-        let closed = keys.iter().filter_map(|key| self.open.remove(key));
-        closed.map(|body| FindingBody { state: FindingState::Gone, ..body }).collect()
+    /// Looks at everything that is open.
+    fn close(&mut self, which: impl Fn(&RuleName, &FindingBody) -> bool) -> Vec<FindingBody> {
+        let mut closed = Vec::new();
+        self.open.retain(|_, of_object| {
+            closed.extend(of_object.extract_if(.., |rule, body| which(rule, body)));
+            !of_object.is_empty()
+        });
+        closed.into_iter().map(|(_, body)| gone(body)).collect()
     }
 }
 
-fn key(finding: &FindingBody) -> Key {
-    let rule =
-        RuleName { policy: finding.finding.check.clone(), rule: finding.finding.rule.clone() };
-    (finding.uid.clone(), rule)
+fn rule_of(finding: &FindingBody) -> RuleName {
+    RuleName { policy: finding.finding.check.clone(), rule: finding.finding.rule.clone() }
+}
+
+fn gone(body: FindingBody) -> FindingBody {
+    FindingBody { state: FindingState::Gone, ..body }
 }
 
 fn found(

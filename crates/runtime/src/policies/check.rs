@@ -1,26 +1,41 @@
 //! Whether a document of one of our kinds can be used, and what its author should know of it.
 
+use std::sync::Arc;
+
 use proofstream_policy::{
-    CleanupPolicy, GlobalEntry, ParseError, PolicyException, deprecations, is_policy, parse,
+    CleanupPolicy, GlobalEntry, ParseError, Policy, PolicyException, deprecations, is_policy, parse,
     unknown_settings,
 };
 use serde_json::Value;
+
+/// What a document says, read and compiled. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// A policy.
+    Policy(Arc<Policy>),
+    /// An exception to policies.
+    Exception(Arc<PolicyException>),
+    /// What policies may refer to.
+    Global(Arc<GlobalEntry>),
+    /// What deletes on a schedule.
+    Cleanup(Arc<CleanupPolicy>),
+}
 
 /// Reads a document as what it says it is.
 ///
 /// # Errors
 /// What is wrong with it, and where.
-pub fn read(document: &Value) -> Result<(), ParseError> {
+pub fn read(document: &Value) -> Result<Said, ParseError> {
     if PolicyException::is_exception(document) {
-        return PolicyException::parse(document).map(drop);
+        return PolicyException::parse(document).map(Arc::new).map(Said::Exception);
     }
     if GlobalEntry::is_entry(document) {
-        return GlobalEntry::parse(document).map(drop);
+        return GlobalEntry::parse(document).map(Arc::new).map(Said::Global);
     }
     if CleanupPolicy::is_cleanup_policy(document) {
-        return CleanupPolicy::parse(document).map(drop);
+        return CleanupPolicy::parse(document).map(Arc::new).map(Said::Cleanup);
     }
-    parse(document).map(drop)
+    parse(document).map(Arc::new).map(Said::Policy)
 }
 
 /// What the author of a document that can be read should know: what this version does not evaluate,
@@ -66,7 +81,7 @@ mod tests {
         assert!(read(&broken).unwrap_err().to_string().contains("spec.rules[0].validate"));
         let images =
             json!({"name": "r", "match": pods, "verifyImages": [{"imageReferences": ["*"]}]});
-        assert_eq!(read(&policy(images.clone())), Ok(()));
+        assert!(read(&policy(images.clone())).is_ok());
         let advice = advice(&policy(images));
         assert_eq!(
             advice,

@@ -66,7 +66,7 @@ async fn follow(
                 }
                 Some(Err(error)) => {
                     tracing::warn!(kind = kind.kind, %error, "cannot watch policies; trying again");
-                    reach.lost(&error);
+                    reach.interrupted(&error);
                 }
                 None => return,
             },

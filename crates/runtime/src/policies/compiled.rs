@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proofstream_model::ControlRef;
-use proofstream_policy::{
-    CleanupPolicy, FailurePolicy, GlobalEntry, Policy, PolicyException, PolicySet, parse,
-};
+use proofstream_policy::{FailurePolicy, Policy, PolicyException, PolicySet};
 
-use super::definitions::GLOBAL;
-use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText};
+use super::check::Said;
+use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText, Usable};
 use crate::webhooks::{Class, Lane};
 
 /// What a record says of a policy.
@@ -22,6 +20,7 @@ pub struct PolicyInfo {
     /// What it stands for.
     pub controls: ControlRef,
     text: Arc<PolicyText>,
+    policy: Arc<Policy>,
 }
 
 // === impl PolicyInfo ===
@@ -61,11 +60,10 @@ impl PolicyInfo {
 // === impl Compiled ===
 
 impl Compiled {
-    /// Compiles policies and exceptions whose texts have been parsed before.
-    fn new(infos: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> Self {
-        let policies = infos.iter().filter_map(policy).collect();
-        let exceptions = exceptions.iter().filter_map(exception).collect();
-        let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions);
+    /// Sets of what has been read before share it.
+    fn new(infos: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyException>]) -> Self {
+        let policies = infos.iter().map(|info| Arc::clone(&info.policy)).collect();
+        let (set, duplicates) = PolicySet::with_exceptions(policies, exceptions.to_vec());
         // INVARIANT: names are unique within a kind, and kinds differ in having a namespace.
         for duplicate in duplicates {
             tracing::error!(%duplicate, "a policy is left out");
@@ -88,9 +86,9 @@ impl Compiled {
 
     /// Each policy as a set of its own.
     pub(crate) fn one_by_one(&self) -> impl Iterator<Item = (&PolicyInfo, PolicySet)> {
-        self.infos.iter().filter_map(|info| {
-            let (set, _) = PolicySet::compile(vec![policy(info)?]);
-            Some((&**info, set))
+        self.infos.iter().map(|info| {
+            let (set, _) = PolicySet::compile(vec![Arc::clone(&info.policy)]);
+            (&**info, set)
         })
     }
 }
@@ -101,23 +99,24 @@ impl Policies {
     /// Compiles policies and the exceptions to them. `is_ours` says whether we enforce a kind at admission.
     pub(super) fn compile(
         generation: u64,
-        policies: impl IntoIterator<Item = (PolicyKey, Arc<PolicyText>)>,
+        policies: impl IntoIterator<Item = (PolicyKey, Usable)>,
         resolver: &dyn ControlResolver,
         is_ours: impl Fn(&str) -> bool,
     ) -> Self {
         let (mut infos, mut exceptions) = (Vec::new(), Vec::new());
         let (mut globals, mut cleanup) = (Vec::new(), Vec::new());
-        for (key, text) in policies {
-            match key.kind.as_str() {
-                _ if key.is_exception() => exceptions.push(text),
-                GLOBAL => globals.extend(global(&text)),
-                _ if CleanupPolicy::is_cleanup_policy(text.document()) => {
-                    cleanup.extend(cleanup_policy(&key, &text));
+        for (key, Usable { text, said }) in policies {
+            match said {
+                Said::Exception(exception) => exceptions.push(exception),
+                Said::Global(entry) => {
+                    globals.push(KnownGlobal { sha256: text.sha256().to_owned(), entry });
                 }
-                _ => {
+                Said::Cleanup(policy) => cleanup.push(policy),
+                Said::Policy(policy) => {
                     let name = key.full_name();
                     let controls = resolver.controls(&name, text.annotations());
-                    infos.push(Arc::new(PolicyInfo { name, kind: key.kind, controls, text }));
+                    let info = PolicyInfo { name, kind: key.kind, controls, text, policy };
+                    infos.push(Arc::new(info));
                 }
             }
         }
@@ -133,10 +132,10 @@ impl Policies {
 }
 
 /// Policies by what the API server does when it cannot ask us, and by the conditions under which it does.
-fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> BTreeMap<Lane, Compiled> {
+fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyException>]) -> BTreeMap<Lane, Compiled> {
     let mut lanes: BTreeMap<Lane, Vec<Arc<PolicyInfo>>> = BTreeMap::new();
     for info in ours {
-        let Some(policy) = policy(info) else { continue };
+        let policy = &info.policy;
         let class = match policy.failure_policy() {
             FailurePolicy::Fail => Class::Fail,
             FailurePolicy::Ignore => Class::Ignore,
@@ -149,32 +148,4 @@ fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyText>]) -> BTreeMap<L
         lanes.entry(Lane::under(class, &conditions)).or_default().push(Arc::clone(info));
     }
     lanes.into_iter().map(|(lane, infos)| (lane, Compiled::new(&infos, exceptions))).collect()
-}
-
-fn exception(text: &Arc<PolicyText>) -> Option<PolicyException> {
-    PolicyException::parse(&text.dated())
-        .inspect_err(|error| tracing::error!(%error, "an exception is left out"))
-        .ok()
-}
-
-fn global(text: &Arc<PolicyText>) -> Option<KnownGlobal> {
-    let entry = GlobalEntry::parse(text.document())
-        .inspect_err(|error| tracing::error!(%error, "a global entry is left out"))
-        .ok()?;
-    Some(KnownGlobal { sha256: text.sha256().to_owned(), entry: Arc::new(entry) })
-}
-
-fn cleanup_policy(key: &PolicyKey, text: &Arc<PolicyText>) -> Option<Arc<CleanupPolicy>> {
-    CleanupPolicy::parse(text.document())
-        .inspect_err(|error| {
-            tracing::error!(policy = key.full_name(), %error, "a policy is left out");
-        })
-        .ok()
-        .map(Arc::new)
-}
-
-fn policy(info: &Arc<PolicyInfo>) -> Option<Policy> {
-    parse(info.text.document())
-        .inspect_err(|error| tracing::error!(policy = info.name, %error, "a policy is left out"))
-        .ok()
 }

@@ -69,7 +69,10 @@ impl Directory {
         self.offers.retain(|path, _| now.contains_key(path));
         for (path, stamp) in &now {
             if self.seen.get(path) != Some(stamp) {
-                let before = self.offers.get(path).map_or(&[][..], Vec::as_slice);
+                let before = match self.offers.get(path) {
+                    Some(offers) => offers.iter().map(|offer| offer.key.clone()).collect(),
+                    None => store.stood_at(&Origin::File(path.clone())),
+                };
                 let offers = read(path, before);
                 self.offers.insert(path.clone(), offers);
             }
@@ -142,15 +145,15 @@ fn is_manifest(path: &Path) -> bool {
 
 /// The policies of one file. Where the file cannot be read, those it held `before` are offered again
 /// with the reason, so that their last text stays in force.
-fn read(path: &Path, before: &[Offer]) -> Vec<Offer> {
+fn read(path: &Path, before: Vec<PolicyKey>) -> Vec<Offer> {
     match try_read(path) {
         Ok(offers) => offers,
         Err(reason) => {
             tracing::warn!(reason, "a policy file cannot be read");
             let mut offers: Vec<_> = before
-                .iter()
-                .filter(|offer| offer.key.kind != UNREADABLE)
-                .map(|offer| Offer { key: offer.key.clone(), document: Err(reason.clone()) })
+                .into_iter()
+                .filter(|key| key.kind != UNREADABLE)
+                .map(|key| Offer { key, document: Err(reason.clone()) })
                 .collect();
             if offers.is_empty() {
                 let name = path.display().to_string();

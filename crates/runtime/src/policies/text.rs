@@ -12,13 +12,13 @@ const NOT_THE_AUTHORS: [&str; 6] =
     ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// A policy's document and its canonical text.
+/// The canonical text of a policy's document, and what the records say of it.
 #[derive(Debug, Clone)]
 pub struct PolicyText {
-    document: Value,
     canonical: String,
     sha256: String,
     created: Option<String>,
+    modes: Vec<Mode>,
     annotations: BTreeMap<String, String>,
 }
 
@@ -53,22 +53,8 @@ impl PolicyText {
         // Numbers that canonical JSON cannot hold exactly are written as they came.
         let canonical = canonical::to_string(&document).unwrap_or_else(|_| document.to_string());
         let sha256 = hex::encode(Sha256::digest(canonical.as_bytes()));
-        Self { document, canonical, sha256, created, annotations }
-    }
-
-    /// The document, as its author wrote it.
-    pub fn document(&self) -> &Value {
-        &self.document
-    }
-
-    /// The document with the time of its creation: what ends some time after that is to be read from it.
-    pub fn dated(&self) -> Value {
-        let mut document = self.document.clone();
-        let metadata = document.get_mut("metadata").and_then(Value::as_object_mut);
-        if let (Some(metadata), Some(created)) = (metadata, &self.created) {
-            metadata.insert("creationTimestamp".to_owned(), created.as_str().into());
-        }
-        document
+        let modes = modes(&document);
+        Self { canonical, sha256, created, modes, annotations }
     }
 
     /// When the API server stored it first; absent for one that is in a file.
@@ -86,39 +72,44 @@ impl PolicyText {
         &self.sha256
     }
 
-    /// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says. A
-    /// policy in CEL enforces unless it says what else it does.
+    /// The modes of its rules, sorted.
     pub fn modes(&self) -> Vec<Mode> {
-        if self.document.pointer("/spec/validations").is_some() {
-            let actions =
-                self.document.pointer("/spec/validationActions").and_then(Value::as_array);
-            let denies = actions
-                .is_none_or(|actions| actions.is_empty() || actions.iter().any(|it| it == "Deny"));
-            return vec![if denies { Mode::Enforce } else { Mode::Audit }];
-        }
-        let text = |value: &Value, pointer: &str| {
-            value.pointer(pointer).and_then(Value::as_str).map(str::to_ascii_lowercase)
-        };
-        let of_policy = text(&self.document, "/spec/validationFailureAction");
-        let rules = self.document.pointer("/spec/rules").and_then(Value::as_array);
-        let mut modes: Vec<_> = rules
-            .into_iter()
-            .flatten()
-            .map(|rule| text(rule, "/validate/failureAction").or_else(|| of_policy.clone()))
-            .map(|mode| match mode.as_deref() {
-                Some("enforce") => Mode::Enforce,
-                _ => Mode::Audit,
-            })
-            .collect();
-        modes.sort();
-        modes.dedup();
-        modes
+        self.modes.clone()
     }
 
     /// Its annotations.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
     }
+}
+
+/// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says. A
+/// policy in CEL enforces unless it says what else it does.
+fn modes(document: &Value) -> Vec<Mode> {
+    if document.pointer("/spec/validations").is_some() {
+        let actions =
+            document.pointer("/spec/validationActions").and_then(Value::as_array);
+        let denies = actions
+            .is_none_or(|actions| actions.is_empty() || actions.iter().any(|it| it == "Deny"));
+        return vec![if denies { Mode::Enforce } else { Mode::Audit }];
+    }
+    let text = |value: &Value, pointer: &str| {
+        value.pointer(pointer).and_then(Value::as_str).map(str::to_ascii_lowercase)
+    };
+    let of_policy = text(document, "/spec/validationFailureAction");
+    let rules = document.pointer("/spec/rules").and_then(Value::as_array);
+    let mut modes: Vec<_> = rules
+        .into_iter()
+        .flatten()
+        .map(|rule| text(rule, "/validate/failureAction").or_else(|| of_policy.clone()))
+        .map(|mode| match mode.as_deref() {
+            Some("enforce") => Mode::Enforce,
+            _ => Mode::Audit,
+        })
+        .collect();
+    modes.sort();
+    modes.dedup();
+    modes
 }
 
 #[cfg(test)]

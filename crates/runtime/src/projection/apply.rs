@@ -255,10 +255,13 @@ fn policy(store: &Connection, record: &Record) -> Result<(), ProjectionError> {
     match policy.state {
         PolicyState::Removed => {
             store.prepare_cached("DELETE FROM policies WHERE name = ?1")?.execute([&key])?;
+            store.prepare_cached("DELETE FROM in_force WHERE name = ?1")?.execute([&key])?;
         }
-        PolicyState::Active | PolicyState::Broken | PolicyState::Enforcer => {
+        PolicyState::Active => {
             keep(store, "policies", &key, record)?;
+            keep(store, "in_force", &key, record)?;
         }
+        PolicyState::Broken | PolicyState::Enforcer => keep(store, "policies", &key, record)?,
     }
     Ok(())
 }

@@ -248,6 +248,12 @@ impl Projection {
         let rows = policies(&self.reader(), "")?;
         Ok(rows.into_iter().map(|row| row.policy).collect())
     }
+
+    /// The last record of each policy that says that it was in force: where a later one says that its text
+    /// broke, both stand.
+    pub fn last_in_force(&self) -> Result<Vec<PolicyBody>, ProjectionError> {
+        newest(&self.reader(), "in_force", u32::MAX, |_, _, policy| policy)
+    }
 }
 
 fn unsigned(value: i64) -> u64 {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proofstream_ledger::writer::Writer;
-use proofstream_model::PolicyBody;
+use proofstream_runtime::policies::Previous;
 use proofstream_runtime::projection::{self, Projection, ProjectionError, catch_up};
 use tokio::sync::watch;
 
@@ -55,8 +55,11 @@ pub(super) async fn projection(
 }
 
 /// What the ledger last said of each policy.
-pub(super) fn previous_policies(projection: &Projection) -> Result<Vec<PolicyBody>, UpError> {
-    projection.policies().map_err(|error: ProjectionError| UpError::Derived(error.to_string()))
+pub(super) fn previous_policies(projection: &Projection) -> Result<Previous, UpError> {
+    let underivable = |error: ProjectionError| UpError::Derived(error.to_string());
+    let last = projection.policies().map_err(underivable)?;
+    let in_force = projection.last_in_force().map_err(underivable)?;
+    Ok(Previous { last, in_force })
 }
 
 /// Says that all is to stop, when it is dropped.

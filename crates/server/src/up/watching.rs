@@ -30,8 +30,9 @@ pub(super) fn start(up: &mut Up) -> Result<watch::Receiver<Progress>, UpError> {
     if let Some(reports) = &reports {
         up.add(Arc::clone(reports).run());
     }
-    let background = Background::new(handles.client, Arc::new(judge), Arc::new(notebook), open)
-        .reporting(reports);
+    let (judge, notebook) = (Arc::new(judge), Arc::new(notebook));
+    let background = Background::new(handles.client, judge, notebook, open, handles.reach);
+    let background = background.reporting(reports);
     let progress = background.progress();
     let policies = handles.policies;
     up.add(async move {

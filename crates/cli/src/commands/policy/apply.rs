@@ -133,7 +133,7 @@ pub(super) fn run(command: &Apply, console: &mut Console) -> Result<ExitCode, Fa
     for duplicate in duplicates {
         console.warn(&format!("{duplicate}; the first one is judged with"));
     }
-    let names: Vec<_> = judge.policies().iter().map(Policy::qualified_name).collect();
+    let names: Vec<_> = judge.policies().iter().map(|policy| policy.qualified_name()).collect();
     let mut run = Run {
         judge,
         standard: command.pod_security,
