@@ -116,6 +116,10 @@ impl PolicySet {
         &self.policies
     }
 
+    fn shared(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().map(Arc::as_ref)
+    }
+
     /// The exceptions.
     pub fn exceptions(&self) -> &[Arc<PolicyException>] {
         &self.exceptions
@@ -134,7 +138,11 @@ impl PolicySet {
 
     /// When the next exception runs out.
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        self.exceptions.iter().filter_map(|exception| exception.expires()).filter(|at| *at > now).min()
+        self.exceptions
+            .iter()
+            .filter_map(|exception| exception.expires())
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// The policies of which an exception speaks, by their places in [`PolicySet::policies`].

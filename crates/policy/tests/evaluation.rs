@@ -504,7 +504,8 @@ fn rules_that_nothing_can_meet_are_named() {
 #[test]
 fn rules_about_namespaces_that_are_not_there_are_named() {
     let of = |name: &str, found: Value| policy(name, rule(found, json!({"deny": {}})));
-    let pods = |namespaces: Value| json!({"resources": {"kinds": ["Pod"], "namespaces": namespaces}});
+    let pods =
+        |namespaces: Value| json!({"resources": {"kinds": ["Pod"], "namespaces": namespaces}});
     let set = compile(&[
         of("misspelt", json!({"any": [pods(json!(["prodction-*"]))]})),
         of("one-is-there", json!({"any": [pods(json!(["prodction-*"])), pods(json!(["pay*"]))]})),

@@ -9,8 +9,8 @@
 
 use jiff::Timestamp;
 use proofstream_policy::{
-    Environment, Evaluation, PolicyException, PolicySet, Request, RuleResponse, Status, Trigger,
-    parse,
+    Environment, Evaluation, Policy, PolicyException, PolicySet, Request, RuleResponse, Status,
+    Trigger, parse,
 };
 use serde_json::{Value, json};
 
@@ -86,7 +86,7 @@ fn an_exception_exempts_until_it_expires_whatever_asks() {
         }
     }
     let (set, _) = PolicySet::with_exceptions(
-        Vec::new(),
+        Vec::<Policy>::new(),
         vec![
             PolicyException::parse(&exception(
                 &json!({}),

@@ -39,7 +39,6 @@ pub(crate) use decision::verdict;
 pub use filters::{FilterError, Filters};
 pub use lookups::{ApiServer, LookupResolver, Resolving};
 pub use namespaces::{Labels, Namespaces};
-pub use policies::review_policy;
 pub use proofstream_policy::{Review, ReviewError};
 pub use review::Reply;
 
@@ -206,6 +205,14 @@ impl Admission {
             kept.keep(&decision, &request, body);
         }
         Ok(reply.to_json(&request.uid)?)
+    }
+
+    /// Answers one call about a policy, an exception, or whatever else of ours `body` carries.
+    ///
+    /// # Errors
+    /// A body that is no `AdmissionReview`.
+    pub fn review_policy(&self, body: &[u8]) -> Result<Vec<u8>, ReviewError> {
+        policies::review_policy(&self.policies, body)
     }
 
     /// The policies of a lane, and the request with what they may ask of it; `None` where they are not

@@ -3,6 +3,7 @@
 //! Objects are judged as they arrive and then dropped; what stays is the book of open findings and,
 //! of each object, its UID. A change of the policies lists everything once more.
 
+mod audit;
 pub mod book;
 mod judging;
 
@@ -19,8 +20,9 @@ use proofstream_model::{Entry, FindingBody, ScanBody, Timestamp};
 use proofstream_observe::cluster::{Interrupted, Seen, watch};
 use serde_json::Value;
 use tokio::sync::watch::Receiver;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
+pub use audit::Audit;
 pub use book::{Book, Identity, Judged, RuleName};
 pub use judging::PolicyJudge;
 pub(crate) use judging::resources;
@@ -74,6 +76,7 @@ pub struct Background {
     notebook: Arc<dyn Notebook>,
     book: Book,
     reports: Option<Arc<Reports>>,
+    audit: Option<Audit>,
     reach: Arc<Reach>,
     progress: tokio::sync::watch::Sender<Progress>,
 }
@@ -109,13 +112,29 @@ impl Background {
         reach: Arc<Reach>,
     ) -> Self {
         let progress = tokio::sync::watch::Sender::new(Progress::default());
-        Self { client, judge, notebook, book: Book::new(open), reports: None, reach, progress }
+        Self {
+            client,
+            judge,
+            notebook,
+            book: Book::new(open),
+            reports: None,
+            audit: None,
+            reach,
+            progress,
+        }
     }
 
     /// The same, with reports written of what is judged.
     #[must_use]
     pub fn reporting(mut self, reports: Option<Arc<Reports>>) -> Self {
         self.reports = reports;
+        self
+    }
+
+    /// The same, with what is found of constraints written into their status.
+    #[must_use]
+    pub fn auditing(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
         self
     }
 
@@ -136,6 +155,8 @@ impl Background {
             self.complete(&mut pass).await;
             let mut sweep = std::pin::pin!(tokio::time::sleep(SWEEP));
             let expiry = self.exceptions().await;
+            let mut audits = tokio::time::interval(audit::INTERVAL);
+            audits.set_missed_tick_behavior(MissedTickBehavior::Delay);
             cause = loop {
                 tokio::select! {
                     // What it covered is judged anew.
@@ -145,6 +166,7 @@ impl Background {
                         Err(_) => return,
                     },
                     () = &mut sweep => break "sweep",
+                    _ = audits.tick() => self.audit(&pass).await,
                     Some((kind, seen)) = watches.next() => self.take(&mut pass, kind, seen).await,
                 }
             };
@@ -239,7 +261,8 @@ impl Background {
     fn tell(&self, pass: &Pass) {
         self.progress.send_modify(|progress| {
             let interrupted = pass.interrupted.values();
-            progress.not_evaluated = pass.not_evaluated.iter().chain(interrupted).cloned().collect();
+            progress.not_evaluated =
+                pass.not_evaluated.iter().chain(interrupted).cloned().collect();
         });
     }
 
@@ -265,6 +288,13 @@ impl Background {
         }
         let changes = self.book.judged(&identity, &judged, self.notebook.now());
         self.write(changes).await;
+    }
+
+    /// Shows what is found of constraints, once all has been looked at.
+    async fn audit(&mut self, pass: &Pass) {
+        if let Some(audit) = self.audit.as_mut().filter(|_| pass.waiting.is_empty()) {
+            audit.write(&self.book, self.notebook.now()).await;
+        }
     }
 
     /// Records the pass once every kind has been listed.

@@ -8,14 +8,17 @@ use kube::{Api, Client, ResourceExt};
 use proofstream_model::{Entry, PolicyBody, PolicyState};
 use serde::{Deserialize, Serialize};
 
+use crate::policies::definitions;
 use crate::recorder::Recorder;
 
 /// The name under which we enforce.
 pub const OURS: &str = "proofstream";
 /// The name of Kyverno's controller.
 pub const KYVERNO: &str = "kyverno";
+/// The name of Gatekeeper's.
+pub const GATEKEEPER: &str = "gatekeeper";
 /// Kinds that we can enforce.
-pub const KINDS: [&str; 8] = crate::policies::definitions::ENFORCED;
+pub const KINDS: [&str; 9] = definitions::ENFORCED;
 
 /// Kind of policy to the name of who enforces it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +41,7 @@ pub enum Because {
 impl Enforcers {
     /// Whether we enforce policies of this kind.
     pub fn is_ours(&self, kind: &str) -> bool {
-        self.0.get(kind).is_some_and(|enforcer| enforcer == OURS)
+        self.0.get(definitions::enforced_as(kind)).is_some_and(|enforcer| enforcer == OURS)
     }
 
     /// Kind and enforcer, sorted.
@@ -72,14 +75,19 @@ impl Enforcers {
         (enforcers, reasons)
     }
 
-    /// Proposes whoever demonstrably enforces Kyverno's kinds: its webhooks are registered, or they
-    /// are not. That its CRDs are there proves nothing.
+    /// Proposes whoever demonstrably enforces Kyverno's and Gatekeeper's kinds: its webhooks are registered,
+    /// or they are not. That its CRDs are there proves nothing.
     pub async fn propose(client: &Client) -> Result<Self, kube::Error> {
         let api: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
         let configurations = api.list(&ListParams::default()).await?;
         let kyverno = configurations.iter().any(is_kyvernos);
-        let enforcer = if kyverno { KYVERNO } else { OURS };
-        Ok(Self(KINDS.iter().map(|kind| ((*kind).to_owned(), enforcer.to_owned())).collect()))
+        let gatekeeper = configurations.iter().any(is_gatekeepers);
+        let enforcer = |kind: &str| match (kind == definitions::CONSTRAINT, kyverno, gatekeeper) {
+            (true, _, true) => GATEKEEPER,
+            (false, true, _) => KYVERNO,
+            _ => OURS,
+        };
+        Ok(KINDS.iter().map(|kind| ((*kind).to_owned(), enforcer(kind).to_owned())).collect())
     }
 
     /// Records what was not settled before in the same way.
@@ -144,6 +152,13 @@ fn is_kyvernos(configuration: &ValidatingWebhookConfiguration) -> bool {
     labelled || named
 }
 
+/// A webhook of Gatekeeper's, by the label that its manifests give it or its name.
+fn is_gatekeepers(configuration: &ValidatingWebhookConfiguration) -> bool {
+    let labelled =
+        configuration.labels().get("gatekeeper.sh/system").is_some_and(|system| system == "yes");
+    labelled || configuration.name_any() == "gatekeeper-validating-webhook-configuration"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,15 +177,20 @@ mod tests {
         assert_eq!(settled, enforcers(&[("ClusterPolicy", KYVERNO), ("Policy", OURS)]));
         assert_eq!(reasons["ClusterPolicy"], Because::Settled);
         assert_eq!(reasons["Policy"], Because::Configured);
+        let constraints = enforcers(&[("Constraint", OURS)]);
+        assert!(constraints.is_ours("K8sRequiredLabels.constraints.gatekeeper.sh"));
+        assert!(!constraints.is_ours("ClusterPolicy"));
     }
 
     #[test]
-    fn kyverno_is_known_by_its_webhooks() {
+    fn others_are_known_by_their_webhooks() {
         let named = |name: &str| ValidatingWebhookConfiguration {
             metadata: kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() },
             webhooks: None,
         };
         assert!(is_kyvernos(&named("kyverno-resource-validating-webhook-cfg")));
         assert!(!is_kyvernos(&named("proofstream")));
+        assert!(is_gatekeepers(&named("gatekeeper-validating-webhook-configuration")));
+        assert!(!is_gatekeepers(&named("proofstream")));
     }
 }

@@ -5,7 +5,6 @@
 //! must not switch it off. What came into force, broke or went is recorded.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,18 +19,23 @@ use crate::enforcers::Enforcers;
 use crate::recorder::Recorder;
 use crate::webhooks::{Lane, matches};
 use check::Said;
-use definitions::EXCEPTION;
+use definitions::{Owner, TEMPLATE, TEMPLATES, constraint_of};
+use join::{AWAITS, Joined, Templates};
 
 pub mod check;
 pub mod cluster;
 mod compiled;
+pub mod constraints;
 pub mod definitions;
 pub mod directory;
+mod join;
+mod key;
 mod previous;
 mod status;
 mod text;
 
 pub use compiled::{Compiled, PolicyInfo};
+pub use key::{Origin, PolicyKey};
 pub use previous::Previous;
 use previous::Remembered;
 pub use text::PolicyText;
@@ -60,26 +64,6 @@ impl ControlResolver for Catalog {
             Enforcer::OtherWebhook => "other-webhook",
         })
     }
-}
-
-/// Identifies a policy among all of them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PolicyKey {
-    /// `ClusterPolicy`, `Policy`, `PolicyException`, as [`definitions::Kind::key`] has it.
-    pub kind: String,
-    /// Namespace of a namespaced one.
-    pub namespace: Option<String>,
-    /// Name.
-    pub name: String,
-}
-
-/// Where a policy was read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
-    /// From the API server.
-    Cluster,
-    /// From a file of a policy directory.
-    File(PathBuf),
 }
 
 /// One policy (or exception) as a place offers it: readable or not.
@@ -140,6 +124,7 @@ struct Usable {
 struct Held {
     text: Arc<PolicyText>,
     generation: Option<i64>,
+    joined: Joined,
     /// This text, or why it is unusable.
     parsed: Result<(), String>,
     /// What in this text is not evaluated, in words.
@@ -155,6 +140,8 @@ pub type Notes = BTreeMap<(String, String), Vec<String>>;
 struct Inner {
     held: BTreeMap<(PolicyKey, Origin), Held>,
     notes: Notes,
+    /// Whose definition serves a kind of constraints, or why none does.
+    made: BTreeMap<String, Result<Owner, String>>,
     recorded: BTreeMap<PolicyKey, Recorded>,
     remembered: Remembered,
     awaited: Vec<String>,
@@ -177,52 +164,11 @@ pub struct PolicyStore {
     ready: AtomicBool,
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
+    /// The cluster's templates of constraints, once they have been read.
+    templates: watch::Sender<Option<Templates>>,
     resolver: Arc<dyn ControlResolver>,
     enforcers: Arc<Enforcers>,
     recorder: Recorder,
-}
-
-// === impl PolicyKey ===
-
-impl PolicyKey {
-    /// From a document's own words; `None` where it has no kind or name.
-    pub fn of(document: &Value) -> Option<Self> {
-        let text = |pointer: &str| {
-            document.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
-        };
-        Some(Self {
-            kind: match definitions::Kind::of(document) {
-                Some(kind) => kind.key(),
-                None => text("/kind")?.to_owned(),
-            },
-            namespace: text("/metadata/namespace").map(str::to_owned),
-            name: text("/metadata/name")?.to_owned(),
-        })
-    }
-
-    /// Whether it is an exception, of whichever group.
-    pub fn is_exception(&self) -> bool {
-        self.kind.split('.').next() == Some(EXCEPTION)
-    }
-
-    /// `NAME`, or `NAMESPACE/NAME`.
-    pub fn full_name(&self) -> String {
-        match &self.namespace {
-            Some(namespace) => format!("{namespace}/{}", self.name),
-            None => self.name.clone(),
-        }
-    }
-}
-
-// === impl Origin ===
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Cluster => formatter.write_str("cluster"),
-            Self::File(path) => write!(formatter, "{}", path.display()),
-        }
-    }
 }
 
 // === impl PolicyStore ===
@@ -245,6 +191,7 @@ impl PolicyStore {
             ready: AtomicBool::new(false),
             inner: Mutex::new(inner),
             changed: watch::Sender::new(0),
+            templates: watch::Sender::new(None),
             resolver,
             enforcers,
             recorder,
@@ -325,6 +272,18 @@ impl PolicyStore {
         self.lock().remembered.at(origin)
     }
 
+    /// Whether a document can be used: an exception, a policy, or a constraint of a template that is in
+    /// force.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, document: &Value) -> Result<(), String> {
+        match PolicyKey::of(document).as_ref().and_then(|key| constraint_of(&key.kind)) {
+            Some(kind) => self.lock().constraint(kind, document).map(drop),
+            None => check::read(document).map(drop).map_err(|error| error.to_string()),
+        }
+    }
+
     /// How each policy fares.
     pub fn reports(&self) -> Vec<PolicyReport> {
         let inner = self.lock();
@@ -340,11 +299,43 @@ impl PolicyStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whose definition serves the constraints of a template, or why none does.
+    fn note_template(&self, kind: &str, made: Result<Owner, String>) {
+        let mut inner = self.lock();
+        if inner.made.get(kind) != Some(&made) {
+            inner.made.insert(kind.to_owned(), made);
+            drop(inner);
+            self.changed.send_modify(|_| {});
+        }
+    }
+
+    /// Whether the definition of a kind of constraints is ours.
+    pub(crate) fn makes_constraints(&self, kind: &str) -> bool {
+        self.lock().made.get(kind) == Some(&Ok(Owner::Us))
+    }
+
+    /// Has the store wait for one more place, unless it is ready already.
+    fn awaits(&self, place: String) {
+        let mut inner = self.lock();
+        if !inner.awaited.is_empty() {
+            inner.awaited.push(place);
+        }
+    }
+
     /// Compiles, swaps and records. Cheap enough to do under the lock: writers alone wait.
     fn publish(&self, inner: &mut Inner) {
+        if !inner.awaited.contains(&cluster::place(TEMPLATES)) {
+            let templates = Some(inner.templates_of_the_cluster());
+            self.templates.send_if_modified(|known| {
+                let differs = *known != templates;
+                *known = templates;
+                differs
+            });
+        }
         if !inner.awaited.is_empty() {
             return;
         }
+        inner.join();
         inner.remembered.forget();
         inner.generation += 1;
         let is_ours = |kind: &str| self.enforcers.is_ours(kind);
@@ -458,8 +449,13 @@ impl Inner {
             }
             other => other,
         };
+        let joined = match unreadable {
+            None if constraint_of(&slot.0.kind).is_some() => Joined::Awaits,
+            _ => Joined::Never,
+        };
         let read = match unreadable {
             Some(reason) => Err(reason),
+            None if joined == Joined::Awaits => Err(AWAITS.to_owned()),
             None if !self.counts(&slot.0) => Err(format!(
                 "exceptions in namespace `{}` do not count: `exceptionNamespaces` does not name it",
                 slot.0.namespace.as_deref().unwrap_or_default()
@@ -477,7 +473,8 @@ impl Inner {
             }
         };
         let not_evaluated = check::not_evaluated(&document);
-        self.held.insert(slot, Held { text, generation, parsed, not_evaluated, in_force });
+        let held = Held { text, generation, joined, parsed, not_evaluated, in_force };
+        self.held.insert(slot, held);
         true
     }
 
@@ -509,6 +506,13 @@ impl Inner {
         })
     }
 
+    /// Why no constraints of a template can be there.
+    fn not_made(&self, key: &PolicyKey) -> Option<&str> {
+        let of = |kind: &str| key.kind == TEMPLATE && kind.to_lowercase() == key.name;
+        let (_, made) = self.made.iter().find(|(kind, _)| of(kind))?;
+        made.as_ref().err().map(String::as_str)
+    }
+
     fn report(&self, key: &PolicyKey, origin: &Origin, held: &Held) -> PolicyReport {
         let mut messages = Vec::new();
         let mut ready = true;
@@ -522,6 +526,10 @@ impl Inner {
         if self.is_shadowed(key, origin) {
             ready = false;
             messages.push("a policy of the same name in a directory counts instead".to_owned());
+        }
+        if let Some(reason) = self.not_made(key) {
+            ready = false;
+            messages.push(reason.to_owned());
         }
         messages.extend(held.not_evaluated.iter().cloned());
         messages.extend(

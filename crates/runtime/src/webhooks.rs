@@ -266,7 +266,8 @@ fn notes(cause: &Cause<'_>, namespaces: &BTreeSet<String>) -> Notes {
         let known: BTreeSet<_> =
             nothings.iter().map(|one| (one.policy.clone(), one.rule.clone())).collect();
         let absent = set.matches_no_namespace(namespaces).into_iter();
-        nothings.extend(absent.filter(|one| !known.contains(&(one.policy.clone(), one.rule.clone()))));
+        nothings
+            .extend(absent.filter(|one| !known.contains(&(one.policy.clone(), one.rule.clone()))));
     }
     for nothing in nothings {
         let note = format!("rule `{}` matches nothing: {}", nothing.rule, nothing.reason);

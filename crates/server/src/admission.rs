@@ -14,7 +14,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use proofstream_policy::Phase;
-use proofstream_runtime::admission::{Admission, review_policy};
+use proofstream_runtime::admission::Admission;
 use proofstream_runtime::webhooks::Lane;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
@@ -127,7 +127,7 @@ impl Webhook {
             }
         };
         let answer = match asked {
-            Asked::Policy => review_policy(&body),
+            Asked::Policy => self.admission.review_policy(&body),
             Asked::Lane(..) if !self.admission.is_ready() => {
                 self.counters.shed.fetch_add(1, Ordering::Relaxed);
                 self.admission.note_unanswered("the policies were not read yet");

@@ -16,7 +16,7 @@ use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::globals::Globals;
 use proofstream_runtime::ingest::RecentDecisions;
 use proofstream_runtime::metrics::Metrics;
-use proofstream_runtime::policies::{PolicyStore, cluster, definitions, directory};
+use proofstream_runtime::policies::{PolicyStore, cluster, constraints, definitions, directory};
 use proofstream_runtime::projection::Projection;
 use proofstream_runtime::reach::Reach;
 use proofstream_runtime::recorder::Recorder;
@@ -322,6 +322,8 @@ impl Up {
             let (policies, reach) = (Arc::clone(&policies), Arc::clone(&handles.reach));
             tasks.spawn(cluster::watch(client.clone(), kind, policies, reach));
         }
+        let (store, reach) = (Arc::clone(&policies), Arc::clone(&handles.reach));
+        tasks.spawn(constraints::watch(client.clone(), store, reach));
         for root in &config.policies {
             tasks.spawn(directory::watch(root.clone(), Arc::clone(&policies)));
         }
@@ -463,7 +465,7 @@ fn policies(
 fn awaited(config: &Config) -> Vec<String> {
     let kinds = definitions::KINDS.into_iter().map(cluster::place);
     let directories = config.policies.iter().map(|root| directory::Directory::place(root));
-    kinds.chain(directories).collect()
+    kinds.chain([constraints::PLACE.to_owned()]).chain(directories).collect()
 }
 
 fn run_file(data: &Path) -> PathBuf {

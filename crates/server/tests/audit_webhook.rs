@@ -77,7 +77,7 @@ impl Stand {
             Arc::new(Enforcers::default()),
             recorder("policies"),
             Vec::new(),
-            Vec::new(),
+            Previous::default(),
         );
         // No place has a policy: all are read.
         policies.replace("nowhere", |_, _| false, Vec::new());

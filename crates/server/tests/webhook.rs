@@ -20,7 +20,9 @@ use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::RecentDecisions;
 use proofstream_runtime::metrics::Metrics;
-use proofstream_runtime::policies::{ControlResolver, Offer, Origin, PolicyKey, PolicyStore, Previous};
+use proofstream_runtime::policies::{
+    ControlResolver, Offer, Origin, PolicyKey, PolicyStore, Previous,
+};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_server::admission::{BODY_BYTES, Webhook};
 use proofstream_server::audit_webhook::AuditWebhooks;

@@ -1,6 +1,7 @@
 //! Judges one object after another with the same policies.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use proofstream_policy::{
@@ -266,7 +267,7 @@ impl Judge {
         policy_of: fn(&T) -> usize,
         work: impl Fn(&Request, &Environment) -> Evaluation<Vec<T>>,
     ) -> Vec<T> {
-        if !self.policies().iter().any(wanted) {
+        if !self.policies().iter().any(|policy| wanted(policy)) {
             return Vec::new();
         }
         let resource = request.name.clone().unwrap_or_default();

@@ -15,6 +15,7 @@ use super::validation::{Assertion, Validation};
 use super::{Action, Policy, Settings, parameters_schema};
 use crate::error::ParseError;
 use crate::fields::Fields;
+use crate::request::Operation;
 use crate::response::{FailurePolicy, Mode, RuleKind, Status};
 use crate::selection::{Filter, Selection};
 use crate::spelling;
@@ -282,6 +283,21 @@ fn settings(spec: &Fields<'_>) -> Result<Settings, ParseError> {
         server_side_apply: false,
         mutate_existing_on_update: false,
     })
+}
+
+impl Policy {
+    /// The same about requests of these operations alone. A constraint does not say which it is about: that
+    /// is up to what asks it.
+    #[must_use]
+    pub fn at_operations(mut self, operations: &[Operation]) -> Self {
+        for rule in &mut self.rules {
+            let (Selection::Any(filters) | Selection::All(filters)) = &mut rule.selection;
+            for filter in filters {
+                filter.operations = operations.to_vec();
+            }
+        }
+        self
+    }
 }
 
 impl super::Rule {

@@ -1,6 +1,7 @@
 //! From a request's kind, operation and namespace to the rules that may be about it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::policy::Policy;
 use crate::request::{Operation, Request};

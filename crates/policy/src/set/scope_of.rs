@@ -10,6 +10,7 @@ use crate::request::{GroupVersionKind, GroupVersionResource, Operation};
 use crate::response::{FailurePolicy, RuleKind};
 use crate::selection::{Filter, KindSelector, ResourceSelector};
 use crate::set::{PolicySet, Work, speaks_in};
+use crate::wildcard::Wildcard;
 
 /// The kinds that a cluster serves; begins with the built-in ones, grows by discovery.
 #[derive(Debug, Clone)]
@@ -180,20 +181,20 @@ impl PolicySet {
     /// What must be looked at in the background: the resources that rules of background policies
     /// name, merged and sorted. Operations say nothing here.
     pub fn background_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
-        let background = self.policies().iter().filter(|policy| policy.is_background());
+        let background = self.shared().filter(|policy| policy.is_background());
         watched(background, kinds, |rule| Phase::Validate.hears(rule))
     }
 
     /// What must be looked at for generate rules: the resources whose objects start them, merged and
     /// sorted.
     pub fn generation_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
-        let admission = self.policies().iter().filter(|policy| policy.is_admission());
+        let admission = self.shared().filter(|policy| policy.is_admission());
         watched(admission, kinds, |rule| matches!(rule.action, Action::Generate(_)))
     }
 
     /// The resources whose objects start rules that change objects that exist.
     pub fn existing_scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
-        let admission = self.policies().iter().filter(|policy| policy.is_admission());
+        let admission = self.shared().filter(|policy| policy.is_admission());
         watched(
             admission,
             kinds,
@@ -212,26 +213,19 @@ impl PolicySet {
             let globs = &filter.namespaces;
             let fits = |name: &String| globs.iter().any(|glob| glob.matches(name));
             (!globs.is_empty() && !there.iter().any(fits)).then(|| {
-                let named: Vec<&str> = globs.iter().map(crate::wildcard::Wildcard::as_str).collect();
+                let named: Vec<&str> = globs.iter().map(Wildcard::as_str).collect();
                 format!("no namespace is called `{}` now", named.join("`, `"))
             })
         })
     }
 
     /// Rules that no request can meet, by the reasons why a filter fits nothing.
-    fn unmet(
-        &self,
-        reason: impl Fn(&Filter, &Policy) -> Option<String>,
-    ) -> Vec<MatchesNothing> {
+    fn unmet(&self, reason: impl Fn(&Filter, &Policy) -> Option<String>) -> Vec<MatchesNothing> {
         let mut found = Vec::new();
         for policy in self.policies() {
             for rule in policy.rules.iter().filter(|rule| !rule.derived) {
-                let reasons: Vec<Option<String>> = rule
-                    .selection
-                    .filters()
-                    .iter()
-                    .map(|filter| reason(filter, policy))
-                    .collect();
+                let reasons: Vec<Option<String>> =
+                    rule.selection.filters().iter().map(|filter| reason(filter, policy)).collect();
                 let all = matches!(rule.selection, crate::selection::Selection::All(_));
                 let nothing = if all {
                     reasons.iter().any(Option::is_some)
@@ -299,7 +293,7 @@ fn impossible(filter: &Filter, policy: &Policy, kinds: &KnownKinds) -> Option<St
     };
     let namespaces = &filter.namespaces;
     if !namespaces.is_empty() && !namespaces.iter().any(|glob| can_be(glob.as_str())) {
-        let named: Vec<&str> = namespaces.iter().map(crate::wildcard::Wildcard::as_str).collect();
+        let named: Vec<&str> = namespaces.iter().map(Wildcard::as_str).collect();
         return Some(format!("no namespace can be called `{}`", named.join("`, `")));
     }
     if let Some(confined) = policy.namespace()
@@ -343,7 +337,14 @@ impl WebhookScope {
                     &filter.operations
                 };
                 let named = filter.resources.iter().flat_map(resource_keys);
-                let keys = filter.kinds.iter().flat_map(|selector| keys(selector, kinds));
+                let asked = |selector| match &filter.constraint {
+                    Some(_) => keys_of_constraint(selector, kinds),
+                    None => keys(selector, kinds),
+                };
+                // A constraint that names no kind is about all of them.
+                let everything = filter.constraint.is_some() && filter.kinds.is_empty();
+                let everything = everything.then(|| ["*"; 3].map(str::to_owned).into());
+                let keys = filter.kinds.iter().flat_map(asked).chain(everything);
                 for key in keys.chain(named) {
                     merged.entry(key).or_default().extend(operations);
                 }
@@ -387,6 +388,15 @@ fn resource_keys(selector: &ResourceSelector) -> Vec<(String, String, String)> {
         }
     }
     keys
+}
+
+/// What to register for a kind that a constraint names: it fits any subresource of that kind, and is asked
+/// about whole objects, as in the field.
+fn keys_of_constraint(
+    selector: &KindSelector,
+    kinds: &KnownKinds,
+) -> Vec<(String, String, String)> {
+    keys(&KindSelector { subresource: Wildcard::new(""), ..selector.clone() }, kinds)
 }
 
 /// What to register for a selector; a pod's ephemeral containers come with the pod.

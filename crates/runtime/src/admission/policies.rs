@@ -4,7 +4,7 @@
 use proofstream_policy::{Review, ReviewError};
 
 use super::review::Reply;
-use crate::policies::check;
+use crate::policies::{PolicyStore, check};
 use serde_json::Value;
 
 /// Most warnings that one answer carries, and the longest of them.
@@ -15,24 +15,29 @@ const WARNING_CHARACTERS: usize = 256;
 ///
 /// # Errors
 /// A body that is no `AdmissionReview`.
-pub fn review_policy(body: &[u8]) -> Result<Vec<u8>, ReviewError> {
+pub(super) fn review_policy(store: &PolicyStore, body: &[u8]) -> Result<Vec<u8>, ReviewError> {
     let Review { request, .. } = Review::parse(body)?;
+    let check = |object: &Value| store.check(object);
     let reply = match &request.object {
-        Some(object) => reply(object, request.old_object.as_ref()),
+        Some(object) => reply(object, request.old_object.as_ref(), check),
         None => Reply::default(),
     };
     Ok(reply.to_json(&request.uid)?)
 }
 
-fn reply(object: &Value, old: Option<&Value>) -> Reply {
+fn reply(
+    object: &Value,
+    old: Option<&Value>,
+    check: impl Fn(&Value) -> Result<(), String>,
+) -> Reply {
     // What is there already, and broken, can still be labelled and deleted: finalizers are removed by
     // an update.
     let same = old.is_some_and(|old| old.get("spec") == object.get("spec"));
     if same || object.pointer("/metadata/deletionTimestamp").is_some() {
         return Reply::default();
     }
-    match check::read(object) {
-        Ok(_) => Reply { warnings: warnings(object), ..Reply::default() },
+    match check(object) {
+        Ok(()) => Reply { warnings: warnings(object), ..Reply::default() },
         Err(error) => {
             Reply { refusal: Some(format!("it cannot be used: {error}")), ..Reply::default() }
         }
@@ -57,6 +62,12 @@ fn warnings(object: &Value) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn reply(object: &Value, old: Option<&Value>) -> Reply {
+        let check =
+            |object: &Value| check::read(object).map(drop).map_err(|error| error.to_string());
+        super::reply(object, old, check)
+    }
 
     fn policy(validate: &Value) -> Value {
         json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "p"},

@@ -107,6 +107,11 @@ impl Book {
         self.open.values().map(BTreeMap::len).sum()
     }
 
+    /// All that are open, by object and rule.
+    pub fn open(&self) -> impl Iterator<Item = &FindingBody> {
+        self.open.values().flat_map(BTreeMap::values)
+    }
+
     /// Whether none is open.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()

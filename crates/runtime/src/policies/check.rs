@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use proofstream_policy::{
-    CleanupPolicy, GlobalEntry, ParseError, Policy, PolicyException, deprecations, is_policy, parse,
-    unknown_settings,
+    CleanupPolicy, ConstraintTemplate, GlobalEntry, ParseError, Policy, PolicyException,
+    deprecations, is_policy, is_template, parse, unknown_settings,
 };
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub enum Said {
     Global(Arc<GlobalEntry>),
     /// What deletes on a schedule.
     Cleanup(Arc<CleanupPolicy>),
+    /// What makes a kind of constraints.
+    Template(Arc<ConstraintTemplate>),
 }
 
 /// Reads a document as what it says it is.
@@ -34,6 +36,9 @@ pub fn read(document: &Value) -> Result<Said, ParseError> {
     }
     if CleanupPolicy::is_cleanup_policy(document) {
         return CleanupPolicy::parse(document).map(Arc::new).map(Said::Cleanup);
+    }
+    if is_template(document) {
+        return ConstraintTemplate::parse(document).map(Arc::new).map(Said::Template);
     }
     parse(document).map(Arc::new).map(Said::Policy)
 }

@@ -1,10 +1,11 @@
 //! Sets of policies compiled for judging, with what the records need to know of each policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use proofstream_model::ControlRef;
 use proofstream_policy::{FailurePolicy, Policy, PolicyException, PolicySet};
+use serde_json::Value;
 
 use super::check::Said;
 use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText, Usable};
@@ -15,7 +16,7 @@ use crate::webhooks::{Class, Lane};
 pub struct PolicyInfo {
     /// `NAME`, or `NAMESPACE/NAME`.
     pub name: String,
-    /// `ClusterPolicy` or `Policy`.
+    /// `ClusterPolicy`, `Policy`, …, as [`PolicyKey::kind`] has it.
     pub kind: String,
     /// What it stands for.
     pub controls: ControlRef,
@@ -29,6 +30,13 @@ impl PolicyInfo {
     /// SHA-256 (hex) of its text.
     pub fn sha256(&self) -> &str {
         self.text.sha256()
+    }
+
+    /// For a constraint: what it does to what breaks it.
+    pub fn enforcement_action(&self) -> String {
+        let document: Value = serde_json::from_str(self.text.canonical()).unwrap_or_default();
+        let action = document.pointer("/spec/enforcementAction").and_then(Value::as_str);
+        action.filter(|action| !action.is_empty()).unwrap_or("deny").to_owned()
     }
 
     /// When the API server stored the policy first; `None` for one that is in a file.
@@ -68,12 +76,9 @@ impl Compiled {
         for duplicate in duplicates {
             tracing::error!(%duplicate, "a policy is left out");
         }
-        let by_name: BTreeMap<(&str, &str), &Arc<PolicyInfo>> =
-            infos.iter().map(|info| ((info.kind.as_str(), info.name.as_str()), info)).collect();
-        let info = |policy: &Policy| {
-            let name = policy.qualified_name();
-            by_name.get(&(policy.kind(), name.as_str())).copied().cloned()
-        };
+        let by_policy: HashMap<*const Policy, &Arc<PolicyInfo>> =
+            infos.iter().map(|info| (Arc::as_ptr(&info.policy), info)).collect();
+        let info = |policy: &Arc<Policy>| by_policy.get(&Arc::as_ptr(policy)).copied().cloned();
         let infos = set.policies().iter().filter_map(info).collect();
         let asks_roles = set.asks_roles();
         Self { set, infos, asks_roles }
@@ -112,6 +117,8 @@ impl Policies {
                     globals.push(KnownGlobal { sha256: text.sha256().to_owned(), entry });
                 }
                 Said::Cleanup(policy) => cleanup.push(policy),
+                // It does nothing but through its constraints.
+                Said::Template(_) => {}
                 Said::Policy(policy) => {
                     let name = key.full_name();
                     let controls = resolver.controls(&name, text.annotations());
@@ -132,7 +139,10 @@ impl Policies {
 }
 
 /// Policies by what the API server does when it cannot ask us, and by the conditions under which it does.
-fn lanes(ours: &[Arc<PolicyInfo>], exceptions: &[Arc<PolicyException>]) -> BTreeMap<Lane, Compiled> {
+fn lanes(
+    ours: &[Arc<PolicyInfo>],
+    exceptions: &[Arc<PolicyException>],
+) -> BTreeMap<Lane, Compiled> {
     let mut lanes: BTreeMap<Lane, Vec<Arc<PolicyInfo>>> = BTreeMap::new();
     for info in ours {
         let policy = &info.policy;

@@ -1,4 +1,4 @@
-//! Our own definitions of Kyverno's kinds, for clusters that have none.
+//! Our own definitions of Kyverno's and Gatekeeper's kinds, for clusters that have none.
 //!
 //! Where another controller owns a definition we write neither its schema nor its objects' status.
 
@@ -69,6 +69,11 @@ impl Kind {
         }
     }
 
+    /// Whose language it is.
+    fn whose(&self) -> &'static str {
+        if self.group == TEMPLATE_GROUP { "Gatekeeper" } else { "Kyverno" }
+    }
+
     /// Whether it is no policy itself but something that policies refer to, or that refers to them.
     pub fn is_auxiliary(&self) -> bool {
         !ENFORCED.contains(&self.kind)
@@ -85,7 +90,7 @@ pub enum Owner {
 }
 
 /// Kinds of policies that judge or change requests: those that somebody enforces.
-pub const ENFORCED: [&str; 8] = [
+pub const ENFORCED: [&str; 9] = [
     "ClusterPolicy",
     "Policy",
     "ValidatingPolicy",
@@ -94,7 +99,15 @@ pub const ENFORCED: [&str; 8] = [
     "NamespacedMutatingPolicy",
     "GeneratingPolicy",
     "NamespacedGeneratingPolicy",
+    CONSTRAINT,
 ];
+/// What all constraints are called together, whichever template they are of: who enforces one enforces all.
+pub const CONSTRAINT: &str = "Constraint";
+/// The API group of the kinds that templates make.
+pub const CONSTRAINT_GROUP: &str = "constraints.gatekeeper.sh";
+/// The kind of what makes kinds of constraints.
+pub const TEMPLATE: &str = "ConstraintTemplate";
+const TEMPLATE_GROUP: &str = "templates.gatekeeper.sh";
 /// The API group of the kinds that are not CEL throughout.
 pub const GROUP: &str = "kyverno.io";
 /// The API group of those that are.
@@ -105,7 +118,7 @@ pub const EXCEPTION: &str = "PolicyException";
 /// The kind of what all policies may refer to.
 pub const GLOBAL: &str = "GlobalContextEntry";
 /// The kinds.
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 14] = [
     Kind {
         kind: "ClusterPolicy",
         group: GROUP,
@@ -223,7 +236,33 @@ pub const KINDS: [Kind; 13] = [
         short: "celpolex",
         scope: "Namespaced",
     },
+    TEMPLATES,
 ];
+/// Templates of constraints.
+pub const TEMPLATES: Kind = Kind {
+    kind: TEMPLATE,
+    group: TEMPLATE_GROUP,
+    plural: "constrainttemplates",
+    versions: &["v1", "v1beta1", "v1alpha1"],
+    singular: "constrainttemplate",
+    short: "ctpl",
+    scope: "Cluster",
+};
+
+/// What a constraint of this kind is called among all of them.
+pub fn constraint_key(kind: &str) -> String {
+    format!("{kind}.{CONSTRAINT_GROUP}")
+}
+
+/// The kind of constraint that a key is of; none where it is no constraint's.
+pub fn constraint_of(key: &str) -> Option<&str> {
+    key.strip_suffix(CONSTRAINT_GROUP)?.strip_suffix('.')
+}
+
+/// Under what name it is settled who enforces policies of this key's kind.
+pub fn enforced_as(key: &str) -> &str {
+    if constraint_of(key).is_some() { CONSTRAINT } else { key }
+}
 
 /// Makes sure that the API server serves `kind`: installs our definition where there is none, brings
 /// an older one of ours up to date, and touches nobody else's. Says whose it is, and which version to
@@ -256,7 +295,7 @@ pub async fn ensure(client: &Client, kind: Kind) -> Result<(Owner, &'static str)
 }
 
 /// Changes whenever [`definition`] does.
-const CURRENT: &str = "3";
+const CURRENT: &str = "4";
 const REVISION: &str = "proofstream.dev/revision";
 
 /// Waits until the API server serves a definition, for some time.
@@ -297,10 +336,10 @@ pub fn definition(kind: Kind) -> Value {
             "storage": *name == kind.version(),
             "schema": {"openAPIV3Schema": {
                 "type": "object",
-                "description": "A policy in Kyverno's language, run by Proofstream.",
+                "description": format!("A policy in {}'s language, run by Proofstream.", kind.whose()),
                 "required": ["spec"],
                 "properties": {
-                    "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "spec": spec(kind, name),
                     "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
                 },
             }},
@@ -326,11 +365,25 @@ pub fn definition(kind: Kind) -> Value {
                 "plural": kind.plural,
                 "singular": kind.singular,
                 "shortNames": [kind.short],
-                "categories": ["kyverno"],
+                "categories": [kind.whose().to_lowercase()],
             },
             "versions": versions,
         },
     })
+}
+
+/// The schema of `spec`. A template that is written in an old version has a schema of the old way unless it
+/// says otherwise.
+fn spec(kind: Kind, version: &str) -> Value {
+    let kept = |properties: Value| {
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true,
+            "properties": properties})
+    };
+    if kind.kind != TEMPLATE || version == kind.version() {
+        return kept(json!({}));
+    }
+    let legacy = json!({"legacySchema": {"type": "boolean", "default": true}});
+    kept(json!({"crd": kept(json!({"spec": kept(json!({"validation": kept(legacy)}))}))}))
 }
 
 /// What kubectl shows of a policy.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proofstream_manifest as manifest;
+use proofstream_policy::is_constraint;
 
 use super::definitions::Kind;
 use super::{Offer, Origin, PolicyKey, PolicyStore};
@@ -180,7 +181,8 @@ fn try_read(path: &Path) -> Result<Vec<Offer>, String> {
             None => vec![document.value],
         };
         for item in items {
-            if let Some(key) = PolicyKey::of(&item).filter(|_| Kind::of(&item).is_some()) {
+            let known = Kind::of(&item).is_some() || is_constraint(&item);
+            if let Some(key) = PolicyKey::of(&item).filter(|_| known) {
                 offers.push(Offer { key, document: Ok(item) });
             }
         }

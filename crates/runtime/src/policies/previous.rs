@@ -26,9 +26,8 @@ pub(super) struct Remembered(BTreeMap<(PolicyKey, String), String>);
 impl Previous {
     /// So that what vanished while nothing ran is recorded too.
     pub(super) fn recorded(&self) -> BTreeMap<PolicyKey, Recorded> {
-        let known = |body: &&PolicyBody| {
-            matches!(body.state, PolicyState::Active | PolicyState::Broken)
-        };
+        let known =
+            |body: &&PolicyBody| matches!(body.state, PolicyState::Active | PolicyState::Broken);
         self.last.iter().filter(known).map(|body| (key(body), recorded(body))).collect()
     }
 

@@ -11,7 +11,8 @@ use proofstream_policy::derived_rules;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
-use super::definitions::{Kind, Owner};
+use super::cluster::Watched;
+use super::definitions::{Owner, TEMPLATE};
 use super::{Origin, PolicyKey, PolicyReport, PolicyText};
 use crate::webhooks::MANAGER;
 
@@ -24,7 +25,8 @@ const AT_A_TIME: usize = 8;
 pub(super) struct StatusWriter {
     client: Client,
     resource: ApiResource,
-    kind: Kind,
+    key: String,
+    auxiliary: bool,
     owner: Owner,
     seen: BTreeMap<PolicyKey, Seen>,
 }
@@ -38,8 +40,15 @@ struct Seen {
 // === impl StatusWriter ===
 
 impl StatusWriter {
-    pub(super) fn new(client: Client, resource: ApiResource, kind: Kind, owner: Owner) -> Self {
-        Self { client, resource, kind, owner, seen: BTreeMap::new() }
+    pub(super) fn new(client: Client, watched: &Watched, owner: Owner) -> Self {
+        Self {
+            client,
+            resource: watched.resource.clone(),
+            key: watched.key.clone(),
+            auxiliary: watched.auxiliary,
+            owner,
+            seen: BTreeMap::new(),
+        }
     }
 
     /// Notes an object as the API server has it.
@@ -49,10 +58,8 @@ impl StatusWriter {
             .pointer("/status/conditions")
             .and_then(Value::as_array)
             .and_then(|conditions| conditions.iter().find(|c| c["type"] == "Ready").cloned());
-        let seen = Seen {
-            condition,
-            facts: if self.kind.is_auxiliary() { Map::new() } else { facts(object) },
-        };
+        let seen =
+            Seen { condition, facts: if self.auxiliary { Map::new() } else { facts(object) } };
         self.seen.insert(self.key(object), seen);
     }
 
@@ -70,7 +77,7 @@ impl StatusWriter {
             return;
         }
         let ours = |report: &&PolicyReport| {
-            report.origin == Origin::Cluster && report.key.kind == self.kind.key()
+            report.origin == Origin::Cluster && report.key.kind == self.key
         };
         let due: Vec<_> = reports
             .iter()
@@ -83,6 +90,9 @@ impl StatusWriter {
             .map(|(report, seen, condition)| {
                 let mut status = seen.facts.clone();
                 status.insert("ready".to_owned(), report.ready.into());
+                if self.key == TEMPLATE {
+                    status.insert("created".to_owned(), report.ready.into());
+                }
                 status.insert("conditions".to_owned(), json!([condition]));
                 let write = patch(&self.client, &self.resource, report, status.into());
                 async move { (report.key.clone(), condition, timeout(PATIENCE, write).await) }
@@ -110,7 +120,7 @@ impl StatusWriter {
     }
 
     fn key(&self, object: &DynamicObject) -> PolicyKey {
-        PolicyKey { kind: self.kind.key(), namespace: object.namespace(), name: object.name_any() }
+        PolicyKey { kind: self.key.clone(), namespace: object.namespace(), name: object.name_any() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proofstream_canonical as canonical;
 use proofstream_model::Mode;
+use proofstream_policy::is_constraint;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ const NOT_THE_AUTHORS: [&str; 6] =
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The canonical text of a policy's document, and what the records say of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyText {
     canonical: String,
     sha256: String,
@@ -86,9 +87,11 @@ impl PolicyText {
 /// The modes of its rules, sorted: a rule's own, or the policy's; `Audit` where neither says. A
 /// policy in CEL enforces unless it says what else it does.
 fn modes(document: &Value) -> Vec<Mode> {
+    if is_constraint(document) {
+        return vec![if denies(document) { Mode::Enforce } else { Mode::Audit }];
+    }
     if document.pointer("/spec/validations").is_some() {
-        let actions =
-            document.pointer("/spec/validationActions").and_then(Value::as_array);
+        let actions = document.pointer("/spec/validationActions").and_then(Value::as_array);
         let denies = actions
             .is_none_or(|actions| actions.is_empty() || actions.iter().any(|it| it == "Deny"));
         return vec![if denies { Mode::Enforce } else { Mode::Audit }];
@@ -110,6 +113,22 @@ fn modes(document: &Value) -> Vec<Mode> {
     modes.sort();
     modes.dedup();
     modes
+}
+
+/// Whether a constraint refuses what breaks it.
+fn denies(constraint: &Value) -> bool {
+    let text = |value: &Value, pointer: &str| {
+        value.pointer(pointer).and_then(Value::as_str).unwrap_or("deny").to_owned()
+    };
+    match text(constraint, "/spec/enforcementAction").as_str() {
+        "deny" | "" => true,
+        "scoped" => {
+            let scoped = constraint.pointer("/spec/scopedEnforcementActions");
+            let scoped = scoped.and_then(Value::as_array).into_iter().flatten();
+            scoped.into_iter().any(|one| text(one, "/action") == "deny")
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +154,15 @@ mod tests {
         assert_eq!(cel(json!(["Warn", "Deny"])), [Mode::Enforce]);
         assert_eq!(cel(json!(["Audit"])), [Mode::Audit]);
         assert_eq!(cel(json!([])), [Mode::Enforce]);
+        let constraint = |spec: Value| {
+            PolicyText::of(json!({"apiVersion": "constraints.gatekeeper.sh/v1beta1", "spec": spec}))
+                .modes()
+        };
+        assert_eq!(constraint(json!({})), [Mode::Enforce]);
+        assert_eq!(constraint(json!({"enforcementAction": "warn"})), [Mode::Audit]);
+        let scoped = json!([{"action": "dryrun"}, {"action": "deny"}]);
+        let spec = json!({"enforcementAction": "scoped", "scopedEnforcementActions": scoped});
+        assert_eq!(constraint(spec), [Mode::Enforce]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::desired::{self, CONFIGURATION, Shape};
 use super::scope::{Lane, Scope};
 use crate::enforcers::Enforcers;
 use crate::policies::Policies;
-use crate::policies::definitions;
+use crate::policies::definitions::{self, CONSTRAINT, CONSTRAINT_GROUP, TEMPLATE};
 
 /// Name of the configuration that looks at policies themselves.
 pub const OF_POLICIES: &str = "proofstream-policies";
@@ -122,12 +122,17 @@ impl Part for OfPolicies {
     /// nobody answers lets everything pass: it must never keep anybody from mending a policy.
     fn hooks(cause: &Cause<'_>) -> Vec<ValidatingWebhook> {
         let any_ours = cause.enforcers.iter().any(|(kind, _)| cause.enforcers.is_ours(kind));
-        let ours = definitions::KINDS
-            .iter()
-            .filter(|kind| cause.enforcers.is_ours(kind.kind) || (kind.is_auxiliary() && any_ours));
+        let constraints = cause.enforcers.is_ours(CONSTRAINT);
+        let ours = definitions::KINDS.iter().filter(|kind| match kind.kind {
+            TEMPLATE => constraints,
+            _ => cause.enforcers.is_ours(kind.kind) || (kind.is_auxiliary() && any_ours),
+        });
         let mut resources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for kind in ours {
             resources.entry(kind.group).or_default().push(kind.plural.to_owned());
+        }
+        if constraints {
+            resources.insert(CONSTRAINT_GROUP, vec!["*".to_owned()]);
         }
         if resources.is_empty() || !cause.shape.checks_policies {
             return Vec::new();

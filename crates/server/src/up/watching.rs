@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proofstream_ledger::writer::Start;
-use proofstream_runtime::background::{Background, PolicyJudge, Progress};
+use proofstream_runtime::background::{Audit, Background, PolicyJudge, Progress};
 use proofstream_runtime::recorder::Recorder;
 use proofstream_runtime::reports::Reports;
 use tokio::sync::watch;
@@ -31,8 +31,9 @@ pub(super) fn start(up: &mut Up) -> Result<watch::Receiver<Progress>, UpError> {
         up.add(Arc::clone(reports).run());
     }
     let (judge, notebook) = (Arc::new(judge), Arc::new(notebook));
-    let background = Background::new(handles.client, judge, notebook, open, handles.reach);
-    let background = background.reporting(reports);
+    let background = Background::new(handles.client.clone(), judge, notebook, open, handles.reach);
+    let audit = Audit::new(handles.client.clone(), Arc::clone(&handles.policies));
+    let background = background.reporting(reports).auditing(audit);
     let progress = background.progress();
     let policies = handles.policies;
     up.add(async move {

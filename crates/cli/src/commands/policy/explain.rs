@@ -112,7 +112,7 @@ pub(super) fn run(command: &Explain, console: &mut Console) -> Result<ExitCode, 
                 continue;
             }
             let policy = judge.policies().get(explanation.policy_index);
-            let policy = policy.map(Policy::qualified_name).unwrap_or_default();
+            let policy = policy.map(|policy| policy.qualified_name()).unwrap_or_default();
             told.push(Told { place: place.clone(), object: name.clone(), policy, explanation });
         }
     }

@@ -1,0 +1,222 @@
+//! Gatekeeper's templates and constraints, live: the kind of each template, refusals, audit results.
+
+#[path = "admission/harness.rs"]
+#[allow(dead_code, reason = "each test file takes what it needs of the harness")]
+mod harness;
+
+use anyhow::{Context, Result, ensure};
+use harness::{PATIENCE, Stand, refusal};
+use proofstream_e2e::wait_until;
+use proofstream_model::{Decision, FindingBody, FindingState, Mode, PolicyBody, PolicyState};
+use serde_json::Value;
+
+/// In the old way of writing: a schema without types, Rego v0.
+const TEMPLATE: &str = r#"
+apiVersion: templates.gatekeeper.sh/v1beta1
+kind: ConstraintTemplate
+metadata: {name: k8srequiredlabels}
+spec:
+  crd:
+    spec:
+      names: {kind: K8sRequiredLabels}
+      validation:
+        openAPIV3Schema:
+          properties:
+            labels: {type: array, items: {type: string}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      rego: |
+        package k8srequiredlabels
+        violation[{"msg": msg}] {
+          wanted := input.parameters.labels[_]
+          not input.review.object.metadata.labels[wanted]
+          msg := sprintf("say the label <%v>", [wanted])
+        }
+"#;
+
+const CONSTRAINT: &str = "
+apiVersion: constraints.gatekeeper.sh/v1beta1
+kind: K8sRequiredLabels
+metadata: {name: maps-have-a-team}
+spec:
+  match:
+    kinds: [{apiGroups: [''], kinds: [ConfigMap]}]
+    namespaces: [payments]
+  parameters: {labels: [team]}
+";
+
+fn map(name: &str, labels: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\n\
+         metadata: {{name: {name}, namespace: payments, labels: {labels}}}\n"
+    )
+}
+
+/// What the API server says where it refuses.
+async fn refused(stand: &Stand, yaml: &str) -> Result<Option<String>> {
+    match stand.cluster.create(yaml).await {
+        Ok(_) => Ok(None),
+        Err(error) => Ok(Some(refusal(&error)?)),
+    }
+}
+
+/// Applies the constraint as soon as its kind is there: it comes with its template.
+async fn constrain(stand: &Stand) -> Result<()> {
+    wait_until("the constraint's kind", PATIENCE, || async {
+        let Err(error) = stand.cluster.apply(CONSTRAINT).await else { return Ok(()) };
+        let template = status(stand, "constrainttemplate", "k8srequiredlabels").await?;
+        Err(error.context(template))
+    })
+    .await
+}
+
+async fn status(stand: &Stand, kind: &str, name: &str) -> Result<Value> {
+    let text = stand.cluster.kubectl(&["get", kind, name, "-o", "jsonpath={.status}"]).await?;
+    serde_json::from_str(&text).with_context(|| format!("no status yet: {text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_makes_its_kind_and_constraints_refuse_and_audit() -> Result<()> {
+    let stand = Stand::start_whole(&[], |_| {}).await?;
+    stand.cluster.create_namespace("payments").await?;
+    stand.cluster.create(&map("old", "{}")).await?;
+    stand.cluster.apply(TEMPLATE).await?;
+    constrain(&stand).await?;
+    stand.enforced(1).await?;
+    let message = wait_until("the refusal", PATIENCE, || async {
+        let said = refused(&stand, &map("new", "{app: web}")).await?;
+        if said.is_none() {
+            stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "new"]).await?;
+        }
+        said.context("it is let through")
+    })
+    .await?;
+    assert!(message.contains("say the label <team>"), "{message}");
+    assert_eq!(refused(&stand, &map("good", "{team: a}")).await?, None);
+
+    // What was there before is in the constraint's own status, where Gatekeeper's users look for it.
+    wait_until("the audit results", PATIENCE, || async {
+        let status = status(&stand, "k8srequiredlabels", "maps-have-a-team").await?;
+        ensure!(status["totalViolations"] == 1 && status["ready"] == true, "{status}");
+        let violation = &status["violations"][0];
+        ensure!(
+            violation["name"] == "old" && violation["message"] == "say the label <team>",
+            "{status}"
+        );
+        ensure!(
+            violation["enforcementAction"] == "deny" && violation["namespace"] == "payments",
+            "{status}"
+        );
+        Ok(())
+    })
+    .await?;
+    let shown = stand.cluster.kubectl(&["get", "constraints"]).await?;
+    assert!(shown.contains("maps-have-a-team"), "{shown}");
+    let template = status(&stand, "constrainttemplate", "k8srequiredlabels").await?;
+    assert_eq!((&template["created"], &template["ready"]), (&true.into(), &true.into()));
+
+    // Both are in the trail.
+    let decisions = stand.records::<Decision>()?;
+    let denied = decisions.iter().flat_map(|(_, decision)| &decision.rules).find(|rule| {
+        rule.policy == "maps-have-a-team" && rule.message.contains("say the label <team>")
+    });
+    assert_eq!(denied.map(|rule| rule.mode), Some(Mode::Enforce), "{decisions:?}");
+    let findings = stand.records::<FindingBody>()?;
+    let (_, found) = findings.first().context("no finding")?;
+    assert_eq!(
+        (found.state, found.finding.rule.as_str()),
+        (FindingState::Found, "K8sRequiredLabels")
+    );
+    let policies = stand.records::<PolicyBody>()?;
+    let active = policies.iter().filter(|(_, body)| body.state == PolicyState::Active);
+    let kinds: Vec<&str> = active.map(|(_, body)| body.kind.as_str()).collect();
+    assert_eq!(kinds, ["ConstraintTemplate", "K8sRequiredLabels.constraints.gatekeeper.sh"]);
+
+    // Mended, it is no longer a violation; set to dryrun, nobody is refused.
+    stand.cluster.kubectl(&["label", "configmap", "-n", "payments", "old", "team=b"]).await?;
+    stand
+        .cluster
+        .apply(&CONSTRAINT.replace("spec:\n", "spec:\n  enforcementAction: dryrun\n"))
+        .await?;
+    wait_until("the violation to be gone", PATIENCE, || async {
+        let status = status(&stand, "k8srequiredlabels", "maps-have-a-team").await?;
+        ensure!(status["totalViolations"] == 0, "{status}");
+        Ok(())
+    })
+    .await?;
+    wait_until("dryrun to count", PATIENCE, || async {
+        let said = refused(&stand, &map("late", "{}")).await?;
+        ensure!(said.is_none(), "{said:?}");
+        Ok(())
+    })
+    .await
+}
+
+const WRONG: &str = r#"
+apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: k8swrong}
+spec:
+  crd: {spec: {names: {kind: K8sWrong}}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      rego: |
+        package k8swrong
+        violation[{"msg": msg}] {
+          msg := no_such_function(input.review)
+        }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_used_is_refused_and_a_changed_template_counts_at_once() -> Result<()> {
+    let stand = Stand::start(&[]).await?;
+    stand.cluster.create_namespace("payments").await?;
+    let message = wait_until("the template to be refused", PATIENCE, || async {
+        let said = refused(&stand, WRONG).await?;
+        if said.is_none() {
+            stand.cluster.kubectl(&["delete", "constrainttemplate", "k8swrong"]).await?;
+        }
+        said.context("it is let through")
+    })
+    .await?;
+    assert!(message.contains("no_such_function"), "{message}");
+
+    stand.cluster.apply(TEMPLATE).await?;
+    constrain(&stand).await?;
+    let misspelt =
+        CONSTRAINT.replace("namespaces:", "namespace:").replace("maps-have", "more-have");
+    let said = refused(&stand, &misspelt).await?.context("it is let through")?;
+    assert!(said.contains("`spec.match.namespace`"), "{said}");
+    let wrong = CONSTRAINT.replace("[team]", "team").replace("maps-have", "more-have");
+    let error = stand.cluster.create(&wrong).await.unwrap_err();
+    assert!(format!("{error:#}").contains("must be of type array"), "{error:#}");
+
+    let says = |words: &'static str| {
+        let stand = &stand;
+        wait_until(words, PATIENCE, move || async move {
+            let said = refused(stand, &map("m", "{}")).await?;
+            if said.is_none() {
+                stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "m"]).await?;
+            }
+            let said = said.context("it is let through")?;
+            ensure!(said.contains(words), "{said}");
+            Ok(())
+        })
+    };
+    says("say the label <team>").await?;
+    stand.cluster.apply(&TEMPLATE.replace("say the label", "please say")).await?;
+    says("please say <team>").await?;
+
+    // Without its template a constraint says nothing, and the trail says that.
+    stand.cluster.kubectl(&["delete", "constrainttemplate", "k8srequiredlabels"]).await?;
+    wait_until("the constraint to be out of force", PATIENCE, || async {
+        ensure!(refused(&stand, &map("m", "{}")).await?.is_none(), "it is refused");
+        Ok(())
+    })
+    .await?;
+    let policies = stand.records::<PolicyBody>()?;
+    let last = policies.iter().rev().find(|(_, body)| body.name == "maps-have-a-team");
+    let (_, last) = last.context("no record of the constraint")?;
+    assert_ne!(last.state, PolicyState::Active, "{last:?}");
+    Ok(())
+}
