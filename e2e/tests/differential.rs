@@ -5,6 +5,8 @@
 
 #![cfg(test)]
 
+#[path = "differential/changes.rs"]
+mod changes;
 #[path = "differential/pods.rs"]
 mod pods;
 #[path = "differential/policies.rs"]
@@ -19,7 +21,7 @@ use kube::Client;
 use proofstream_e2e::{Cluster, ClusterOptions, wait_until};
 use proofstream_policy::pod_security::{self, Level, Pod, Version};
 use proofstream_policy::{
-    Environment, Evaluation, PolicyBinding, PolicySet, Request, Status, UserInfo,
+    Environment, Evaluation, Operation, PolicyBinding, PolicySet, Request, Status, UserInfo,
     parse_admission_policy, type_warnings,
 };
 use serde_json::{Value, json};
@@ -118,6 +120,90 @@ async fn mutating_policies_change_what_the_api_server_does() -> Result<()> {
     ensure!(apart.is_empty(), "seed {seed}: {} apart:\n{}", apart.len(), first(&apart));
     ensure!(changed > 200, "only {changed} changed");
     Ok(())
+}
+
+/// Pods of each policy that are stored before it comes.
+const STORED: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_and_deletions_are_judged_as_the_api_server_does() -> Result<()> {
+    let seed = seed();
+    let cluster = Cluster::start(ClusterOptions::default()).await?;
+    cluster.create_labelled_namespace(NAMESPACE, &[("stage", "prod")]).await?;
+    let client = cluster.client().await?;
+    let pods = accepted(&client, seed).await?;
+    let cases = changes::policies();
+    let mut stored = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        for (place, (pod, _)) in pods.iter().cycle().skip(number).take(STORED).enumerate() {
+            let mut pod = labelled(pod, &case.name);
+            pod["metadata"]["name"] = format!("pod-{number}-{place}").into();
+            let mut pod = send(&client, http::Method::POST, "", "", &pod).await?;
+            pod["metadata"].as_object_mut().map(|fields| fields.remove("managedFields"));
+            stored.push((case, pod));
+        }
+    }
+    let set = in_force(&cluster, &cases).await?;
+    let mut dice = Dice::new(seed);
+    let (mut apart, mut refused, mut tried) = (Vec::new(), 0, 0);
+    for (case, old) in &stored {
+        let name = old["metadata"]["name"].as_str().unwrap_or_default();
+        let changed = changes::change(&mut dice, old);
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]});
+        let requests = [
+            (http::Method::PUT, "?dryRun=All", &changed, update(old, &changed)?),
+            (http::Method::DELETE, "", &options, deletion(old)?),
+        ];
+        for (method, query, body, request) in requests {
+            let ours = judge_request(&set, &request)?;
+            let mut theirs = said(send(&client, method.clone(), name, query, body).await)?;
+            if !agree(&theirs, &ours) {
+                // The server may be behind for a moment with a policy or its binding.
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                theirs = said(send(&client, method, name, query, body).await)?;
+            }
+            tried += 1;
+            refused += usize::from(theirs.is_some());
+            if !agree(&theirs, &ours) {
+                let expression = &case.policy["spec"]["validations"][0]["expression"];
+                let (name, operation) = (&case.name, request.operation);
+                apart.push(format!(
+                    "{name} {operation:?} {expression}\n  was {old}\n  is {:?}\n  server {theirs:?}\n  ours   {ours:?}",
+                    request.object
+                ));
+            }
+        }
+    }
+    let apart: Vec<&String> = apart.iter().collect();
+    println!("seed {seed}: {tried} changes, {refused} refused by the server");
+    ensure!(apart.is_empty(), "seed {seed}: {} apart:\n{}", apart.len(), first(&apart));
+    ensure!(tried > 300 && refused > tried / 10 && refused < tried * 9 / 10, "{tried} {refused}");
+    Ok(())
+}
+
+/// The request to change a stored pod.
+fn update(old: &Value, changed: &Value) -> Result<Request> {
+    let options =
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "UpdateOptions", "dryRun": ["All"]});
+    Ok(Request {
+        operation: Operation::Update,
+        old_object: Some(old.clone()),
+        options: Some(options),
+        ..request(changed)?
+    })
+}
+
+/// The request to delete one.
+fn deletion(old: &Value) -> Result<Request> {
+    let options =
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "DeleteOptions", "dryRun": ["All"]});
+    Ok(Request {
+        operation: Operation::Delete,
+        old_object: Some(old.clone()),
+        object: None,
+        options: Some(options),
+        ..request(old)?
+    })
 }
 
 /// What the API server says of types in the status of a policy, and what we say: of the same expressions.
@@ -312,15 +398,43 @@ fn labelled(pod: &Value, name: &str) -> Value {
 /// What a dry run would store.
 async fn create(client: &Client, namespace: &str, pod: &Value) -> Result<Value, kube::Error> {
     let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
-    let request = http::Request::post(path)
+    carry_out(client, http::Method::POST, path, pod).await
+}
+
+/// Does something to a pod (or, without a name, to all) of our namespace.
+async fn send(
+    client: &Client,
+    method: http::Method,
+    name: &str,
+    query: &str,
+    body: &Value,
+) -> Result<Value, kube::Error> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}");
+    let path = format!("{}{query}", path.trim_end_matches('/'));
+    carry_out(client, method, path, body).await
+}
+
+async fn carry_out(
+    client: &Client,
+    method: http::Method,
+    path: String,
+    body: &Value,
+) -> Result<Value, kube::Error> {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
         .header("content-type", "application/json")
-        .body(pod.to_string().into_bytes())
+        .body(body.to_string().into_bytes())
         .map_err(kube::Error::HttpError)?;
     client.request(request).await
 }
 
 async fn ask(client: &Client, namespace: &str, pod: &Value) -> Result<Said> {
-    match create(client, namespace, pod).await {
+    said(create(client, namespace, pod).await)
+}
+
+fn said(answer: Result<Value, kube::Error>) -> Result<Said> {
+    match answer {
         Ok(_) => Ok(None),
         // Policies give other codes than 403 where they name a reason.
         Err(kube::Error::Api(status)) => Ok(Some(status.message.clone())),
@@ -358,8 +472,11 @@ fn environment() -> Environment {
 /// Each refusal of a stored pod: the words, or none for a fault. The server asks the bindings of a policy
 /// in no order, and tells what the first says.
 fn judge(set: &PolicySet, stored: &Value) -> Result<Vec<String>> {
-    let request = request(stored)?;
-    let responses = match set.evaluate(&request, &environment()) {
+    judge_request(set, &request(stored)?)
+}
+
+fn judge_request(set: &PolicySet, request: &Request) -> Result<Vec<String>> {
+    let responses = match set.evaluate(request, &environment()) {
         Evaluation::Done(responses) => responses,
         Evaluation::Needs(lookups) => anyhow::bail!("needs {lookups:?}"),
     };

@@ -219,6 +219,18 @@ spec:
   conditions: {all: [{key: '{{ target.data.keep }}', operator: NotEquals, value: 'yes'}]}
 ";
 
+const DELETING: &str = "
+apiVersion: policies.kyverno.io/v1
+kind: DeletingPolicy
+metadata: {name: drafts}
+spec:
+  schedule: '* * * * *'
+  matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: ['*'], resources: [configmaps]}]}
+  conditions:
+  - {name: draft, expression: \"object.metadata.name.startsWith('draft-')\"}
+  - {name: unkept, expression: \"object.data.keep != 'yes'\"}
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn schedules_and_labels_delete_what_they_name() -> Result<()> {
     let mut stand = Stand::start().await?;
@@ -233,19 +245,27 @@ async fn schedules_and_labels_delete_what_they_name() -> Result<()> {
     }
     // One that cannot be judged stays.
     stand.cluster.apply(&map("scratch-c", "")).await?;
+    for (name, keep) in [("draft-a", "no"), ("draft-b", "yes")] {
+        stand.cluster.apply(&(map(name, "") + &data(keep))).await?;
+    }
+    stand.cluster.apply(&map("draft-c", "")).await?;
     let label = |value: &str| format!(", labels: {{cleanup.kyverno.io/ttl: {value}}}");
     stand.cluster.apply(&map("brief", &label("1s"))).await?;
     stand.cluster.apply(&map("lasting", &label("24h"))).await?;
-    wait_until("the kind to be served", PATIENCE, || async {
-        stand.cluster.apply(CLEANUP).await.map(drop)
-    })
-    .await?;
+    for policy in [CLEANUP, DELETING] {
+        wait_until("the kind to be served", PATIENCE, || async {
+            stand.cluster.apply(policy).await.map(drop)
+        })
+        .await?;
+    }
     stand.lacks("configmap", "default", "scratch-a").await?;
+    stand.lacks("configmap", "default", "draft-a").await?;
     stand.lacks("configmap", "default", "brief").await?;
-    for name in ["scratch-b", "scratch-c", "other", "lasting"] {
+    for name in ["scratch-b", "scratch-c", "draft-b", "draft-c", "other", "lasting"] {
         stand.shows("configmap", "default", name, |_| true).await?;
     }
     stand.recorded("ConfigMap", "scratch-a", &[ChangeAction::Delete]).await?;
+    stand.recorded("ConfigMap", "draft-a", &[ChangeAction::Delete]).await?;
     stand.recorded("ConfigMap", "brief", &[ChangeAction::Delete]).await?;
     let changes = stand.changes("ConfigMap")?;
     ensure!(changes.iter().all(|change| change.state != ChangeState::Failed), "{changes:#?}");

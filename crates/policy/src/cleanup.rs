@@ -1,9 +1,11 @@
-//! `CleanupPolicy` and `ClusterCleanupPolicy` (`kyverno.io/v2`): what is deleted, and when.
+//! `CleanupPolicy` and `ClusterCleanupPolicy` (`kyverno.io/v2`), and their successors in CEL, `DeletingPolicy`
+//! and `NamespacedDeletingPolicy` (`policies.kyverno.io`): what is deleted, and when.
 
 mod schedule;
 mod ttl;
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -11,12 +13,14 @@ use crate::condition::Conditions;
 use crate::context::{self, ContextEntry};
 use crate::environment::Environment;
 use crate::error::ParseError;
+use crate::evaluate::preconditions;
 use crate::fields::Fields;
+use crate::policy::deleting::{self, Deleting};
 use crate::request::Request;
-use crate::response::Evaluation;
+use crate::response::{Evaluation, Status};
 use crate::scope::{Frame, Judgement, Scope};
 use crate::selection::{Filter, Selection, Target};
-use crate::set::{KnownKinds, ScopeRule, resources_of};
+use crate::set::{KnownKinds, ScopeRule, of_rules, resources_of};
 pub use schedule::Schedule;
 pub use ttl::{TTL_LABEL, expires_at};
 
@@ -54,9 +58,17 @@ pub struct CleanupPolicy {
     schedule: Schedule,
     selection: Selection,
     exclusion: Option<Selection>,
-    context: Vec<ContextEntry>,
-    conditions: Conditions,
+    demand: Demand,
     propagation: Option<Propagation>,
+}
+
+/// What holds for an object that goes.
+#[derive(Debug)]
+enum Demand {
+    /// The object is called `target`.
+    Conditions { context: Vec<ContextEntry>, conditions: Conditions },
+    /// The object is called `object`.
+    Expressions(deleting::Demand),
 }
 
 impl CleanupPolicy {
@@ -65,6 +77,9 @@ impl CleanupPolicy {
     /// # Errors
     /// An unknown field, something missing, an unreadable schedule or expression: with its path.
     pub fn parse(document: &Value) -> Result<Self, ParseError> {
+        if deleting::is_policy(document) {
+            return Self::in_cel(document);
+        }
         let top = Fields::new(document, "", &["apiVersion", "kind", "metadata", "spec", "status"])?;
         let (version, kind) = (top.required_text("apiVersion")?, top.required_text("kind")?);
         if !Self::is_cleanup_policy(document) {
@@ -80,9 +95,7 @@ impl CleanupPolicy {
         let known =
             ["schedule", "match", "exclude", "conditions", "context", "deletionPropagationPolicy"];
         let spec = Fields::new(spec, "spec", &known)?;
-        let written = spec.required_text("schedule")?;
-        let schedule =
-            Schedule::parse(written).map_err(|message| spec.error("schedule", message))?;
+        let schedule = schedule(&spec)?;
         let selection = side(&spec, "match")?
             .ok_or_else(|| spec.error("match", "names nothing, so nothing would be deleted"))?;
         if selection.filters().iter().any(|filter| filter.kinds.is_empty()) {
@@ -98,8 +111,20 @@ impl CleanupPolicy {
             schedule,
             selection,
             exclusion: side(&spec, "exclude")?,
-            context: context::parse(&spec)?,
-            conditions,
+            demand: Demand::Conditions { context: context::parse(&spec)?, conditions },
+            propagation: propagation(&spec)?,
+        })
+    }
+
+    fn in_cel(document: &Value) -> Result<Self, ParseError> {
+        let Deleting { name, namespace, spec, about, demand } = deleting::read(document)?;
+        Ok(Self {
+            name: name.to_owned(),
+            namespace,
+            schedule: schedule(&spec)?,
+            selection: Selection::Any(about.matched),
+            exclusion: Selection::any(about.excluded),
+            demand: Demand::Expressions(demand),
             propagation: propagation(&spec)?,
         })
     }
@@ -107,8 +132,9 @@ impl CleanupPolicy {
     /// Whether a document is of a kind that [`Self::parse`] reads.
     pub fn is_cleanup_policy(document: &Value) -> bool {
         let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
-        VERSIONS.contains(&text("apiVersion"))
-            && matches!(text("kind"), "CleanupPolicy" | "ClusterCleanupPolicy")
+        deleting::is_policy(document)
+            || (VERSIONS.contains(&text("apiVersion"))
+                && matches!(text("kind"), "CleanupPolicy" | "ClusterCleanupPolicy"))
     }
 
     /// Its name, with the namespace before it for namespaced policies.
@@ -136,8 +162,14 @@ impl CleanupPolicy {
 
     /// The resources to list, sorted, each once. Operations say nothing here.
     pub fn scope(&self, kinds: &KnownKinds) -> Vec<ScopeRule> {
-        let named = self.selection.filters().iter().flat_map(|filter| &filter.kinds);
-        resources_of(named.filter(|kind| kind.subresource.as_str().is_empty()), kinds)
+        let filters = self.selection.filters();
+        let named = filters.iter().flat_map(|filter| &filter.kinds);
+        let mut scope =
+            resources_of(named.filter(|kind| kind.subresource.as_str().is_empty()), kinds);
+        scope.extend(
+            filters.iter().filter_map(|filter| filter.resources.as_ref()).flat_map(of_rules),
+        );
+        scope
     }
 
     /// What it says of one object, with the labels of the object's namespace. In conditions the
@@ -150,20 +182,48 @@ impl CleanupPolicy {
             return Evaluation::Done(Choice::Keep);
         }
         let mut environment = environment.clone();
-        let object = request.subject().cloned().unwrap_or(Value::Null);
-        environment.variables.insert("target".to_owned(), object);
+        if let Demand::Conditions { .. } = &self.demand {
+            let object = request.subject().cloned().unwrap_or(Value::Null);
+            environment.variables.insert("target".to_owned(), object);
+        }
         let judgement = Judgement::new(request, &environment);
-        let (empty, merged) = (Map::new(), OnceCell::new());
-        let root = Scope::root(&judgement, &empty, None, &merged);
-        let frame = Frame::new(&self.context);
-        let choice = match self.conditions.evaluate(&root.with_frame(&frame)) {
-            Ok(outcome) if outcome.holds => Choice::Delete,
-            Ok(_) => Choice::Keep,
-            Err(failure) => Choice::Unknown(format!("conditions cannot be evaluated: {failure}")),
-        };
+        judgement.confine(self.namespace.as_deref().map(Arc::from).as_ref());
+        let choice = self.demand.judge(&judgement);
         let needs = judgement.needs.take();
         if needs.is_empty() { Evaluation::Done(choice) } else { Evaluation::Needs(needs) }
     }
+}
+
+impl Demand {
+    fn judge(&self, judgement: &Judgement<'_>) -> Choice {
+        let (empty, merged) = (Map::new(), OnceCell::new());
+        let root = Scope::root(judgement, &empty, None, &merged);
+        match self {
+            Self::Conditions { context, conditions } => {
+                let frame = Frame::new(context);
+                match conditions.evaluate(&root.with_frame(&frame)) {
+                    Ok(outcome) if outcome.holds => Choice::Delete,
+                    Ok(_) => Choice::Keep,
+                    Err(failure) => {
+                        Choice::Unknown(format!("conditions cannot be evaluated: {failure}"))
+                    }
+                }
+            }
+            Self::Expressions(demand) => {
+                let unmet = preconditions(&demand.conditions, Some(demand.shared()), &root);
+                match unmet {
+                    None => Choice::Delete,
+                    Some(said) if said.status == Status::Skip => Choice::Keep,
+                    Some(said) => Choice::Unknown(said.message),
+                }
+            }
+        }
+    }
+}
+
+fn schedule(spec: &Fields<'_>) -> Result<Schedule, ParseError> {
+    let written = spec.required_text("schedule")?;
+    Schedule::parse(written).map_err(|message| spec.error("schedule", message))
 }
 
 /// `match` or `exclude`; deletions have no user, so filters on users are refused.

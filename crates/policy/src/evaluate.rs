@@ -8,6 +8,7 @@ pub(crate) mod mutate;
 mod mutating;
 mod validate;
 
+pub(crate) use expressions::preconditions;
 use std::cell::OnceCell;
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 mod admission_policy;
 mod autogen;
 mod cel_kinds;
+pub(crate) mod deleting;
 pub(crate) mod expressions;
 pub(crate) mod functions;
 mod gatekeeper;

@@ -21,8 +21,8 @@ use crate::selection::Target;
 use crate::trace::{self, Step};
 use index::{Index, Place};
 pub use mutate::ExistingRule;
-pub(crate) use scope_of::resources_of;
 pub use scope_of::{KnownKinds, MatchesNothing, Phase, ScopeRule, WebhookScope};
+pub(crate) use scope_of::{of_rules, resources_of};
 
 /// Policies ready to be evaluated; immutable, and shared between threads.
 #[derive(Debug, Default)]

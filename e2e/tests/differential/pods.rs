@@ -19,7 +19,7 @@ impl Dice {
     }
 
     /// A number below a bound.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 

@@ -297,6 +297,11 @@ pub(crate) fn limits() -> Vec<Value> {
 }
 
 pub(crate) fn case(name: &str, spec: Value, bindings: &[Value]) -> Case {
+    case_on(&["CREATE"], name, spec, bindings)
+}
+
+/// The same about other operations.
+pub(crate) fn case_on(operations: &[&str], name: &str, spec: Value, bindings: &[Value]) -> Case {
     let deny = |more: &Value| {
         let mut spec = json!({"validationActions": ["Deny"]});
         for (key, value) in more.as_object().into_iter().flatten() {
@@ -304,7 +309,8 @@ pub(crate) fn case(name: &str, spec: Value, bindings: &[Value]) -> Case {
         }
         spec
     };
-    case_of("ValidatingAdmissionPolicy", name, spec, bindings.iter().map(deny))
+    let bindings = bindings.iter().map(deny);
+    case_of("ValidatingAdmissionPolicy", operations, name, spec, bindings)
 }
 
 /// Mutations, each the only one of a policy: those that make a list are operations.
@@ -396,7 +402,7 @@ pub(crate) fn mutating() -> Vec<Case> {
                 "mutations": mutations,
             });
             let name = format!("m{number}-{}", failure_policy.to_lowercase());
-            case_of("MutatingAdmissionPolicy", &name, spec, std::iter::once(json!({})))
+            case_of("MutatingAdmissionPolicy", &["CREATE"], &name, spec, std::iter::once(json!({})))
         })
     };
     let fixed = one_by_one.chain([both]).enumerate().flat_map(with);
@@ -429,19 +435,25 @@ fn mutating_with_parameters() -> Vec<Case> {
             let name = format!("mp{number}-{}", failure_policy.to_lowercase());
             let binding = json!({"paramRef": reference});
             let bindings = std::iter::once(binding);
-            case_of("MutatingAdmissionPolicy", &name, spec(failure_policy), bindings)
+            case_of("MutatingAdmissionPolicy", &["CREATE"], &name, spec(failure_policy), bindings)
         })
     };
     references.into_iter().enumerate().flat_map(with).collect()
 }
 
-fn case_of(kind: &str, name: &str, mut spec: Value, bindings: impl Iterator<Item = Value>) -> Case {
+fn case_of(
+    kind: &str,
+    operations: &[&str],
+    name: &str,
+    mut spec: Value,
+    bindings: impl Iterator<Item = Value>,
+) -> Case {
     const GROUP: &str = "admissionregistration.k8s.io/v1";
     spec["matchConstraints"] = json!({
         "objectSelector": {"matchLabels": {LABEL: name}},
         "resourceRules": [{
             "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"],
-            "operations": ["CREATE"],
+            "operations": operations,
         }],
     });
     let policy = json!({

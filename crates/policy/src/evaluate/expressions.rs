@@ -52,7 +52,7 @@ pub(super) struct Ground<'s> {
 }
 
 /// What the preconditions of a rule say; `None` where they hold.
-pub(super) fn preconditions<'s>(
+pub(crate) fn preconditions<'s>(
     preconditions: &'s [Precondition],
     shared: Option<Shared<'s>>,
     scope: &'s Scope<'s>,

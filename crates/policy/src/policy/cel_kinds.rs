@@ -306,9 +306,9 @@ fn controllers<'v>(spec: &Fields<'v>) -> Result<Vec<&'v str>, ParseError> {
 }
 
 /// What a policy or a binding is about.
-pub(super) struct Resources {
-    pub(super) matched: Vec<Filter>,
-    pub(super) excluded: Vec<Filter>,
+pub(crate) struct Resources {
+    pub(crate) matched: Vec<Filter>,
+    pub(crate) excluded: Vec<Filter>,
 }
 
 /// Reads `matchConstraints`: what is matched, and what of it is not.

@@ -263,6 +263,18 @@ pub(crate) fn resources_of<'k>(
         .collect()
 }
 
+/// The resources that a rule of constraints names, but for subresources.
+pub(crate) fn of_rules(selector: &ResourceSelector) -> impl Iterator<Item = ScopeRule> + use<> {
+    let named = resource_keys(selector).into_iter();
+    let whole = named.filter(|(_, _, resource)| !resource.contains('/'));
+    whole.map(|(group, version, resource)| ScopeRule {
+        group,
+        version,
+        resource,
+        operations: Vec::new(),
+    })
+}
+
 fn watched<'p>(
     policies: impl Iterator<Item = &'p Policy>,
     kinds: &KnownKinds,

@@ -118,7 +118,7 @@ pub const EXCEPTION: &str = "PolicyException";
 /// The kind of what all policies may refer to.
 pub const GLOBAL: &str = "GlobalContextEntry";
 /// The kinds.
-pub const KINDS: [Kind; 14] = [
+pub const KINDS: [Kind; 16] = [
     Kind {
         kind: "ClusterPolicy",
         group: GROUP,
@@ -234,6 +234,24 @@ pub const KINDS: [Kind; 14] = [
         versions: CEL_VERSIONS,
         singular: "policyexception",
         short: "celpolex",
+        scope: "Namespaced",
+    },
+    Kind {
+        kind: "DeletingPolicy",
+        group: CEL_GROUP,
+        plural: "deletingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "deletingpolicy",
+        short: "dpol",
+        scope: "Cluster",
+    },
+    Kind {
+        kind: "NamespacedDeletingPolicy",
+        group: CEL_GROUP,
+        plural: "namespaceddeletingpolicies",
+        versions: CEL_VERSIONS,
+        singular: "namespaceddeletingpolicy",
+        short: "ndpol",
         scope: "Namespaced",
     },
     TEMPLATES,
@@ -390,7 +408,8 @@ fn spec(kind: Kind, version: &str) -> Value {
 fn columns(kind: Kind) -> Vec<Value> {
     let column =
         |name: &str, kind: &str, path: &str| json!({"name": name, "type": kind, "jsonPath": path});
-    let own = if kind.kind.ends_with("CleanupPolicy") {
+    let deletes = ["CleanupPolicy", "DeletingPolicy"].iter().any(|end| kind.kind.ends_with(end));
+    let own = if deletes {
         vec![column("Schedule", "string", ".spec.schedule")]
     } else if kind.is_auxiliary() {
         Vec::new()
