@@ -152,6 +152,84 @@ async fn a_template_makes_its_kind_and_constraints_refuse_and_audit() -> Result<
     .await
 }
 
+/// Looks at the other objects of the cluster, and says at which.
+const UNIQUE: &str = r#"
+apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata:
+  name: k8suniquekey
+  annotations:
+    metadata.gatekeeper.sh/requires-sync-data: |
+      "[[{"groups": [""], "versions": ["v1"], "kinds": ["ConfigMap"]}]]"
+spec:
+  crd: {spec: {names: {kind: K8sUniqueKey}}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      rego: |
+        package k8suniquekey
+        violation[{"msg": msg}] {
+          key := input.review.object.data.key
+          other := data.inventory.namespace[namespace][_]["ConfigMap"][name]
+          other.data.key == key
+          not same(namespace, name)
+          msg := sprintf("the key is that of %v/%v", [namespace, name])
+        }
+        same(namespace, name) {
+          namespace == input.review.object.metadata.namespace
+          name == input.review.object.metadata.name
+        }
+"#;
+
+const ONE_OF_A_KIND: &str = "
+apiVersion: constraints.gatekeeper.sh/v1beta1
+kind: K8sUniqueKey
+metadata: {name: one-of-a-kind}
+spec: {match: {kinds: [{apiGroups: [''], kinds: [ConfigMap]}], namespaces: [payments]}}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constraints_look_at_the_other_objects_of_the_cluster() -> Result<()> {
+    let stand = Stand::start_whole(&[], |_| {}).await?;
+    stand.cluster.create_namespace("payments").await?;
+    let keyed = |name: &str, key: &str| map(name, "{}") + &format!("data: {{key: {key}}}\n");
+    stand.cluster.create(&keyed("first", "a")).await?;
+    stand.cluster.apply(UNIQUE).await?;
+    wait_until("the constraint's kind", PATIENCE, || async {
+        stand.cluster.apply(ONE_OF_A_KIND).await.map(drop)
+    })
+    .await?;
+    let message = wait_until("the refusal", PATIENCE, || async {
+        let said = refused(&stand, &keyed("second", "a")).await?;
+        if said.is_none() {
+            stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "second"]).await?;
+        }
+        said.context("it is let through")
+    })
+    .await?;
+    assert!(message.contains("the key is that of payments/first"), "{message}");
+    assert_eq!(refused(&stand, &keyed("third", "b")).await?, None);
+
+    // What goes makes room at once.
+    stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "first"]).await?;
+    wait_until("the key to be free", PATIENCE, || async {
+        ensure!(refused(&stand, &keyed("fourth", "a")).await?.is_none(), "it is refused");
+        Ok(())
+    })
+    .await?;
+
+    // What comes to break it by another's change is found, too.
+    stand.cluster.create_namespace("elsewhere").await?;
+    let elsewhere = keyed("far", "b").replace("namespace: payments", "namespace: elsewhere");
+    stand.cluster.create(&elsewhere).await?;
+    wait_until("the audit results", PATIENCE * 2, || async {
+        let status = status(&stand, "k8suniquekey", "one-of-a-kind").await?;
+        ensure!(status["totalViolations"] == 1, "{status}");
+        ensure!(status["violations"][0]["name"] == "third", "{status}");
+        Ok(())
+    })
+    .await
+}
+
 const WRONG: &str = r#"
 apiVersion: templates.gatekeeper.sh/v1
 kind: ConstraintTemplate

@@ -98,7 +98,7 @@ pub struct PolicyBody {
 /// The body of a `scan` record: one pass of the background evaluation over what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScanBody {
-    /// Why it ran: `start`, `policies-changed`, `sweep`.
+    /// Why it ran: `start`, `policies-changed`, `exception-expired`, `surroundings-changed`, `sweep`.
     pub cause: String,
     /// When it began.
     pub started: Timestamp,

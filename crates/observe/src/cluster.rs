@@ -1,11 +1,14 @@
 //! Watches one kind of objects of a cluster and hands each on as it arrives; nothing is kept.
 
+mod object;
+
 use std::pin::pin;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
+use object::Object;
 use serde_json::Value;
 
 /// What a watch says. After `Start` come all objects that exist, then `Listed`; a watch that had to
@@ -52,7 +55,7 @@ pub fn watch_in(
     namespace: Option<&str>,
 ) -> impl Stream<Item = Result<Seen, Interrupted>> + Send + use<> {
     let kind = resource.kind.clone();
-    let api: Api<DynamicObject> = match namespace {
+    let api: Api<Object> = match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, resource),
         None => Api::all_with(client, resource),
     };
@@ -80,7 +83,7 @@ pub async fn list_each(
     Ok(())
 }
 
-fn seen(event: Event<DynamicObject>, (api_version, kind): &(String, String)) -> Seen {
+fn seen(event: Event<Object>, (api_version, kind): &(String, String)) -> Seen {
     match event {
         Event::Init => Seen::Start,
         Event::InitDone => Seen::Listed,
@@ -91,18 +94,12 @@ fn seen(event: Event<DynamicObject>, (api_version, kind): &(String, String)) -> 
     }
 }
 
-/// Items of a list carry no type of their own; managed fields say nothing to a policy and are often
-/// the larger half.
-fn whole(mut object: DynamicObject, api_version: &str, kind: &str) -> Value {
-    object.metadata.managed_fields = None;
-    let metadata = serde_json::to_value(&object.metadata).unwrap_or_default();
-    let mut value = object.data;
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("apiVersion".to_owned(), api_version.into());
-        fields.insert("kind".to_owned(), kind.into());
-        fields.insert("metadata".to_owned(), metadata);
-    }
-    value
+/// Items of a list carry no type of their own.
+fn whole(object: Object, api_version: &str, kind: &str) -> Value {
+    let mut fields = object.fields;
+    fields.insert("apiVersion".to_owned(), api_version.into());
+    fields.insert("kind".to_owned(), kind.into());
+    Value::Object(fields)
 }
 
 #[cfg(test)]
@@ -116,7 +113,7 @@ mod tests {
             "metadata": {"name": "a", "uid": "u", "managedFields": [{"manager": "kubectl"}]},
             "spec": {"containers": []}
         });
-        let object: DynamicObject = serde_json::from_value(item).unwrap();
+        let object: Object = serde_json::from_value(item).unwrap();
         let types = ("v1".to_owned(), "Pod".to_owned());
         let Seen::Object(value) = seen(Event::InitApply(object), &types) else {
             panic!("an applied object is an object");

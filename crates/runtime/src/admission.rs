@@ -16,6 +16,7 @@ use proofstream_policy::{
 use tokio::time::timeout_at;
 
 use crate::ingest::{Known, RecentDecisions};
+use crate::inventory::Inventories;
 use crate::metrics::Metrics;
 use crate::policies::{Compiled, Policies, PolicyStore};
 use crate::recorder::{Durability, Recorder, durable_within};
@@ -90,6 +91,7 @@ pub struct Admission {
     namespaces: Arc<Namespaces>,
     bindings: Arc<Bindings>,
     lookups: Arc<dyn LookupResolver>,
+    inventory: Arc<Inventories>,
     metrics: Arc<Metrics>,
     filters: ArcSwap<Filters>,
     kept: Option<Arc<KeptRequests>>,
@@ -115,6 +117,8 @@ pub struct Parts {
     pub bindings: Arc<Bindings>,
     /// What policies may ask.
     pub lookups: Arc<dyn LookupResolver>,
+    /// The cluster's other objects.
+    pub inventory: Arc<Inventories>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// What is never judged.
@@ -136,6 +140,7 @@ impl Admission {
             namespaces: parts.namespaces,
             bindings: parts.bindings,
             lookups: parts.lookups,
+            inventory: parts.inventory,
             metrics: parts.metrics,
             filters: ArcSwap::from_pointee(parts.filters),
             kept: parts.kept,
@@ -346,6 +351,7 @@ impl Admission {
     fn environment(&self) -> Environment {
         let mut environment = Environment::at(moment(self.recorder.now()));
         environment.seed = self.seed();
+        environment.inventory = self.inventory.current();
         environment
     }
 

@@ -33,6 +33,8 @@ use crate::reports::Reports;
 /// How often everything is listed anew although nothing said that it changed: it mends what a lost
 /// event would have left.
 const SWEEP: Duration = Duration::from_hours(1);
+/// How often everything is looked at anew because what it is judged beside changed, at most.
+const RENEWAL: Duration = Duration::from_secs(15);
 /// Between two attempts to hand a record to a ledger that is full.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -46,6 +48,8 @@ pub trait Judge: Send + Sync + 'static {
     fn judge(&self, object: Value) -> BoxFuture<'_, Vec<Judged>>;
     /// Changes when the policies do.
     fn changes(&self) -> Receiver<u64>;
+    /// Changes when what objects are judged beside does: the other objects that policies look at.
+    fn surroundings(&self) -> Receiver<u64>;
     /// What is to be said of the policies' exceptions themselves, and when that is next to be asked.
     fn exceptions(&self) -> (Vec<(Identity, Judged)>, Option<Duration>);
 }
@@ -99,6 +103,16 @@ struct Pass {
     interrupted: BTreeMap<usize, String>,
 }
 
+/// Waits for a change, and then until some moment.
+async fn later(changes: &mut Receiver<u64>, moment: Instant) {
+    if changes.changed().await.is_err() {
+        return std::future::pending().await;
+    }
+    // A wait that is cut short by another event sees the change again.
+    changes.mark_changed();
+    tokio::time::sleep_until(moment).await;
+}
+
 // === impl Background ===
 
 impl Background {
@@ -146,9 +160,12 @@ impl Background {
     /// Runs until dropped.
     pub async fn run(mut self) {
         let mut changes = self.judge.changes();
+        let mut surroundings = self.judge.surroundings();
         let mut cause = "start";
         loop {
             changes.mark_unchanged();
+            surroundings.mark_unchanged();
+            let renewal = Instant::now() + RENEWAL;
             let mut pass = self.begin(cause).await;
             let mut watches = self.watches(&pass.kinds);
             // With nothing to watch, the pass over nothing is complete at once.
@@ -166,6 +183,7 @@ impl Background {
                         Err(_) => return,
                     },
                     () = &mut sweep => break "sweep",
+                    () = later(&mut surroundings, renewal) => break "surroundings-changed",
                     _ = audits.tick() => self.audit(&pass).await,
                     Some((kind, seen)) = watches.next() => self.take(&mut pass, kind, seen).await,
                 }

@@ -153,7 +153,7 @@ pub fn decision_of(record: &Record) -> Option<(DecisionRef, Known)> {
         number: record.source_seq,
     };
     let controls = record.controls.iter().filter_map(|id| id.parse().ok()).collect();
-    Some((reference, Known { decision: Arc::new(decision), controls }))
+    Some((reference, Known::of(decision, controls)))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod generation;
 pub mod globals;
 pub mod hands;
 pub mod ingest;
+pub mod inventory;
 pub mod metrics;
 pub mod policies;
 pub mod projection;

@@ -133,16 +133,14 @@ impl Metrics {
 
     /// Rules have spoken of a request.
     pub(crate) fn judged(&self, request: &Request, responses: &[RuleResponse]) {
-        for response in responses {
-            self.results.count(Key {
-                namespace: response.policy_namespace.clone(),
-                policy: Arc::clone(&response.policy),
-                rule: Arc::clone(&response.rule),
-                result: verdict(response).word(),
-                mode: response.mode,
-                operation: request.operation,
-            });
-        }
+        self.results.count(responses.iter().map(|response| Key {
+            namespace: response.policy_namespace.clone(),
+            policy: Arc::clone(&response.policy),
+            rule: Arc::clone(&response.rule),
+            result: verdict(response).word(),
+            mode: response.mode,
+            operation: request.operation,
+        }));
     }
 
     /// A decision is on disk.
@@ -170,22 +168,31 @@ impl Metrics {
 // === impl Results ===
 
 impl Results {
-    fn count(&self, key: Key) {
+    /// Counts each key once more. Those that are known wait for nobody.
+    fn count(&self, keys: impl Iterator<Item = Key>) {
+        let mut new = Vec::new();
         {
             let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = known.get(&key) {
-                count.fetch_add(1, Ordering::Relaxed);
-                return;
+            for key in keys {
+                match known.get(&key) {
+                    Some(count) => drop(count.fetch_add(1, Ordering::Relaxed)),
+                    None => new.push(key),
+                }
             }
         }
+        if new.is_empty() {
+            return;
+        }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let key = if known.len() < RESULT_SERIES {
-            key
-        } else {
-            let other: Arc<str> = "other".into();
-            Key { namespace: None, policy: Arc::clone(&other), rule: other, ..key }
-        };
-        known.entry(key).or_default().fetch_add(1, Ordering::Relaxed);
+        for key in new {
+            let key = if known.len() < RESULT_SERIES || known.contains_key(&key) {
+                key
+            } else {
+                let other: Arc<str> = "other".into();
+                Key { namespace: None, policy: Arc::clone(&other), rule: other, ..key }
+            };
+            known.entry(key).or_default().fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -294,14 +301,15 @@ mod tests {
     fn series_are_bounded() {
         let results = Results::default();
         for number in 0..RESULT_SERIES + 10 {
-            results.count(Key {
+            let key = Key {
                 namespace: None,
                 policy: "p".into(),
                 rule: number.to_string().into(),
                 result: "pass",
                 mode: Mode::Audit,
                 operation: Operation::Create,
-            });
+            };
+            results.count(std::iter::once(key));
         }
         assert_eq!(results.0.read().unwrap().len(), RESULT_SERIES + 1);
     }

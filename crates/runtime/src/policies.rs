@@ -4,7 +4,7 @@
 //! in force, that one stays in force, over restarts too (the ledger has it): an edit that breaks a policy
 //! must not switch it off. What came into force, broke or went is recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::enforcers::Enforcers;
+use crate::inventory::Kept;
 use crate::recorder::Recorder;
 use crate::webhooks::{Lane, matches};
 use check::Said;
@@ -103,6 +104,8 @@ pub struct Policies {
     pub cleanup: Vec<Arc<CleanupPolicy>>,
     /// What the policies may refer to.
     pub globals: Vec<KnownGlobal>,
+    /// The kinds of objects that templates of constraints look at; `None` where none looks at any.
+    pub asks_inventory: Option<BTreeSet<Kept>>,
 }
 
 /// A global context entry in force.
@@ -228,7 +231,7 @@ impl PolicyStore {
         offers: Vec<(Origin, Offer)>,
     ) {
         let mut inner = self.lock();
-        let kept: std::collections::BTreeSet<_> =
+        let kept: BTreeSet<_> =
             offers.iter().map(|(origin, offer)| (offer.key.clone(), origin.clone())).collect();
         inner.held.retain(|(key, origin), _| {
             !covers(key, origin) || kept.contains(&(key.clone(), origin.clone()))

@@ -15,6 +15,7 @@ use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::globals::Globals;
 use proofstream_runtime::ingest::RecentDecisions;
+use proofstream_runtime::inventory::Inventories;
 use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{PolicyStore, cluster, constraints, definitions, directory};
 use proofstream_runtime::projection::Projection;
@@ -140,6 +141,8 @@ pub struct Handles {
     pub bindings: Arc<Bindings>,
     /// What global context entries hold.
     pub globals: Arc<Globals>,
+    /// The other objects that constraints look at.
+    pub inventory: Arc<Inventories>,
     /// What policies may ask.
     pub lookups: Arc<ApiServer>,
     /// What is measured.
@@ -216,14 +219,14 @@ impl Up {
             Ok::<_, SourceError>(Recorder::new(writer.source(name, start)?, clock.clone()))
         };
         let projection = derived::projection(&config.data, &writer).await?;
-        let recent = Arc::new(RecentDecisions::new(RECENT_DECISIONS, None));
+        let recent = Arc::new(recent(&config));
         let decisions = recorder("admission/0", Start::NewEpoch)?;
         let changes = recorder("policies", Start::Resume)?;
         let enforcers = Arc::new(settled::enforcers(&config, &client, &changes).await?);
         let policies = policies(&config, &catalog, &enforcers, changes, &projection)?;
         let namespaces = Arc::new(Namespaces::new(client.clone()));
         let metrics = Metrics::new();
-        let globals = Globals::new(client.clone());
+        let (globals, inventory) = (Globals::new(client.clone()), Inventories::new(client.clone()));
         let lookups = Arc::new(ApiServer::with_globals(&client, &globals, &metrics));
         let bindings = Arc::new(Bindings::new(client.clone()));
         let kept = kept(&config, &writer, &clock)?;
@@ -235,6 +238,7 @@ impl Up {
             namespaces: Arc::clone(&namespaces),
             bindings: Arc::clone(&bindings),
             lookups: Arc::clone(&lookups) as _,
+            inventory: Arc::clone(&inventory),
             metrics: Arc::clone(&metrics),
             filters: Filters::new(&config.namespace),
             kept: kept.clone(),
@@ -257,6 +261,7 @@ impl Up {
             namespaces,
             bindings,
             globals,
+            inventory,
             lookups,
             metrics,
             admission,
@@ -309,6 +314,7 @@ impl Up {
         tasks.spawn(keeper.of::<OfPolicies>().run(nudge.subscribe()));
         tasks.spawn(Arc::clone(&handles.namespaces).watch(Arc::clone(&handles.reach)));
         tasks.spawn(Arc::clone(&handles.globals).follow(Arc::clone(&policies)));
+        tasks.spawn(Arc::clone(&handles.inventory).follow(Arc::clone(&policies)));
         tasks.spawn(Arc::clone(&handles.bindings).watch(Arc::clone(&policies)));
         tasks.spawn(upkeep::certificates(handles.clone(), certificates, shape, nudge));
         tasks.spawn(upkeep::shortfall(Arc::clone(&handles.admission)));
@@ -395,6 +401,12 @@ impl Keeper<'_> {
             self.recorder.clone(),
         )
     }
+}
+
+/// Where audit events find the decisions that they refer to: without a trail nothing does.
+fn recent(config: &Config) -> RecentDecisions {
+    let audited = !(config.audit.logs.is_empty() && config.audit.webhooks.is_empty());
+    RecentDecisions::new(if audited { RECENT_DECISIONS } else { 0 }, None)
 }
 
 /// Where requests are kept for replays, if they are.

@@ -28,6 +28,7 @@ use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::{
     Ingest, Intake, LedgerSink, Options, RecentDecisions, StoreControls,
 };
+use proofstream_runtime::inventory::Inventories;
 use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{PolicyStore, Previous};
 use proofstream_runtime::recorder::Recorder;
@@ -89,7 +90,8 @@ impl Stand {
             recent: Arc::clone(&recent),
             namespaces: Arc::new(Namespaces::new(client.clone())),
             bindings: Arc::new(Bindings::new(client.clone())),
-            lookups: Arc::new(ApiServer::new(client)),
+            lookups: Arc::new(ApiServer::new(client.clone())),
+            inventory: Inventories::new(client),
             metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
             kept: None,

@@ -19,6 +19,7 @@ use proofstream_runtime::admission::{Admission, ApiServer, Bindings, Filters, Na
 use proofstream_runtime::clock::Clock;
 use proofstream_runtime::enforcers::Enforcers;
 use proofstream_runtime::ingest::RecentDecisions;
+use proofstream_runtime::inventory::Inventories;
 use proofstream_runtime::metrics::Metrics;
 use proofstream_runtime::policies::{
     ControlResolver, Offer, Origin, PolicyKey, PolicyStore, Previous,
@@ -158,7 +159,8 @@ impl Stand {
             recent: Arc::new(RecentDecisions::new(100, None)),
             namespaces: Arc::new(Namespaces::new(client.clone())),
             bindings: Arc::new(Bindings::new(client.clone())),
-            lookups: Arc::new(ApiServer::new(client)),
+            lookups: Arc::new(ApiServer::new(client.clone())),
+            inventory: Inventories::new(client),
             metrics: Metrics::new(),
             filters: Filters::new("proofstream"),
             kept: None,

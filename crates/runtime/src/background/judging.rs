@@ -16,6 +16,7 @@ use tokio::sync::watch::Receiver;
 use super::book::expired_exception;
 use super::{Identity, Judge, Judged, Notebook, RuleName};
 use crate::admission::{LookupResolver, Namespaces, judge_with, verdict};
+use crate::inventory::Inventories;
 use crate::policies::{Compiled, PolicyStore};
 use crate::recorder::Recorder;
 use crate::webhooks::{Catalogue, Served};
@@ -33,6 +34,8 @@ pub struct PolicyJudge {
     pub namespaces: Arc<Namespaces>,
     /// What policies may ask.
     pub lookups: Arc<dyn LookupResolver>,
+    /// The cluster's other objects.
+    pub inventory: Arc<Inventories>,
 }
 
 // === impl PolicyJudge ===
@@ -48,6 +51,7 @@ impl PolicyJudge {
         let now = jiff::Timestamp::now();
         let mut environment = Environment::at(now);
         environment.trigger = Trigger::Background;
+        environment.inventory = self.inventory.current();
         let deadline = Instant::now() + LOOKUP_PATIENCE;
         let set = &policies.all.set;
         let responses =
@@ -100,6 +104,10 @@ impl Judge for PolicyJudge {
 
     fn changes(&self) -> Receiver<u64> {
         self.policies.subscribe()
+    }
+
+    fn surroundings(&self) -> Receiver<u64> {
+        self.inventory.subscribe()
     }
 }
 

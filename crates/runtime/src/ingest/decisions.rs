@@ -17,10 +17,19 @@ pub struct Known {
 // === impl Known ===
 
 impl Known {
-    /// What events need of a decision: of its rules those that did not pass.
-    pub fn of(mut decision: Decision, controls: Vec<ControlId>) -> Self {
+    /// What events need of a decision: of its rules those that did not pass, and not who asked, which an
+    /// event says itself.
+    pub fn of(decision: Decision, mut controls: Vec<ControlId>) -> Self {
+        let mut decision = Decision {
+            user: String::new(),
+            groups: Vec::new(),
+            uid: String::new(),
+            request_kind: None,
+            ..decision
+        };
         decision.rules.retain(|rule| rule.verdict != Verdict::Pass);
         decision.rules.shrink_to_fit();
+        controls.shrink_to_fit();
         Self { decision: Arc::new(decision), controls }
     }
 }

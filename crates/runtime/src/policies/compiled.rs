@@ -1,6 +1,6 @@
 //! Sets of policies compiled for judging, with what the records need to know of each policy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use proofstream_model::ControlRef;
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::check::Said;
 use super::{ControlResolver, KnownGlobal, Policies, PolicyKey, PolicyText, Usable};
+use crate::inventory::{Kept, REQUIRES};
 use crate::webhooks::{Class, Lane};
 
 /// What a record says of a policy.
@@ -110,6 +111,7 @@ impl Policies {
     ) -> Self {
         let (mut infos, mut exceptions) = (Vec::new(), Vec::new());
         let (mut globals, mut cleanup) = (Vec::new(), Vec::new());
+        let mut asks_inventory: Option<BTreeSet<Kept>> = None;
         for (key, Usable { text, said }) in policies {
             match said {
                 Said::Exception(exception) => exceptions.push(exception),
@@ -118,6 +120,10 @@ impl Policies {
                 }
                 Said::Cleanup(policy) => cleanup.push(policy),
                 // It does nothing but through its constraints.
+                Said::Template(template) if template.asks_inventory() => {
+                    let kept = text.annotations().get(REQUIRES).map(|it| Kept::of_annotation(it));
+                    asks_inventory.get_or_insert_default().extend(kept.into_iter().flatten());
+                }
                 Said::Template(_) => {}
                 Said::Policy(policy) => {
                     let name = key.full_name();
@@ -134,6 +140,7 @@ impl Policies {
             all: Compiled::new(&infos, &exceptions),
             cleanup,
             globals,
+            asks_inventory,
         }
     }
 }

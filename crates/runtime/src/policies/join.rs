@@ -78,16 +78,11 @@ impl Inner {
 
 impl Held {
     fn read_with(&mut self, template: Option<&ConstraintTemplate>, kind: &str) {
-        self.not_evaluated.clear();
         let Some(template) = template else {
             self.parsed = Err(missing(kind));
             self.in_force = None;
             return;
         };
-        if template.asks_inventory() {
-            let words = "its template looks at other objects (data.inventory), which are not known here: not evaluated";
-            self.not_evaluated.push(words.to_owned());
-        }
         let document: Value = serde_json::from_str(self.text.canonical()).unwrap_or_default();
         match read(template, &document) {
             Ok(policy) => {

@@ -11,6 +11,9 @@ use super::{LATEST, ProjectionError};
 /// One count: hour since 1970, scope, name, what is counted.
 type Count<'r> = (i64, &'static str, &'r str, &'static str);
 
+/// The lists of the latest.
+const LISTS: [&str; 4] = ["decisions", "blocks", "gaps", "scans"];
+
 /// Microseconds of an hour.
 const HOUR: i64 = 3_600_000_000;
 
@@ -20,6 +23,8 @@ pub(super) struct Batch<'r> {
     counts: BTreeMap<Count<'r>, (i64, Timestamp)>,
     sources: BTreeMap<&'r str, (&'r Record, i64)>,
     lists: BTreeMap<&'static str, VecDeque<&'r Record>>,
+    /// The numbers of the first record and the last.
+    span: Option<(u64, u64)>,
 }
 
 impl<'r> Batch<'r> {
@@ -28,6 +33,8 @@ impl<'r> Batch<'r> {
         let (last, records) = self.sources.entry(record.source.as_str()).or_insert((record, 0));
         *last = record;
         *records += 1;
+        let first = self.span.map_or(record.seq, |(first, _)| first);
+        self.span = Some((first, record.seq));
     }
 
     /// Counts a record as `what`, for all, for its controls and for these policies.
@@ -93,13 +100,29 @@ impl<'r> Batch<'r> {
                 let (time, body) = (record.time.to_string(), record.body.to_string());
                 statement.execute(params![number(record.seq)?, time, body])?;
             }
-            store
-                .prepare_cached(&format!(
-                    "DELETE FROM {table} WHERE seq < (SELECT MIN(seq) FROM \
-                     (SELECT seq FROM {table} ORDER BY seq DESC LIMIT ?1))"
-                ))?
-                .execute([LATEST])?;
+        }
+        if self.span.is_some_and(|(first, last)| first == 0 || part(first - 1) != part(last)) {
+            trim(store)?;
         }
         Ok(())
     }
+}
+
+/// Which part of the ledger a record is in: each has as many records as a list shows.
+fn part(seq: u64) -> u64 {
+    seq / LATEST.unsigned_abs()
+}
+
+/// Shortens the lists to what they show. Looking for their ends costs more than adding to them, so it is
+/// done once a part: until then a list is at most that much longer.
+fn trim(store: &Connection) -> Result<(), ProjectionError> {
+    for table in LISTS {
+        store
+            .prepare_cached(&format!(
+                "DELETE FROM {table} WHERE seq < (SELECT MIN(seq) FROM \
+                 (SELECT seq FROM {table} ORDER BY seq DESC LIMIT ?1))"
+            ))?
+            .execute([LATEST])?;
+    }
+    Ok(())
 }

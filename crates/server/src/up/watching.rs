@@ -21,6 +21,7 @@ pub(super) fn start(up: &mut Up) -> Result<watch::Receiver<Progress>, UpError> {
         policies: Arc::clone(&handles.policies),
         namespaces: Arc::clone(&handles.namespaces),
         lookups: Arc::clone(&handles.lookups) as _,
+        inventory: Arc::clone(&handles.inventory),
     };
     let notebook = Recorder::new(source, handles.clock);
     let reports = handles.config.reports.enabled.then(|| {
