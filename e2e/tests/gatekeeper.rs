@@ -7,7 +7,9 @@ mod harness;
 use anyhow::{Context, Result, ensure};
 use harness::{PATIENCE, Stand, refusal};
 use proofstream_e2e::wait_until;
-use proofstream_model::{Decision, FindingBody, FindingState, Mode, PolicyBody, PolicyState};
+use proofstream_model::{
+    Decision, FindingBody, FindingState, Mode, PolicyBody, PolicyState, Verdict,
+};
 use serde_json::Value;
 
 /// In the old way of writing: a schema without types, Rego v0.
@@ -60,12 +62,27 @@ async fn refused(stand: &Stand, yaml: &str) -> Result<Option<String>> {
     }
 }
 
-/// Applies the constraint as soon as its kind is there: it comes with its template.
-async fn constrain(stand: &Stand) -> Result<()> {
+/// Applies a template, and its constraint as soon as the kind is there that comes with it.
+async fn constrain(stand: &Stand, template: &str, name: &str, constraint: &str) -> Result<()> {
+    stand.cluster.apply(template).await?;
     wait_until("the constraint's kind", PATIENCE, || async {
-        let Err(error) = stand.cluster.apply(CONSTRAINT).await else { return Ok(()) };
-        let template = status(stand, "constrainttemplate", "k8srequiredlabels").await?;
-        Err(error.context(template))
+        let Err(error) = stand.cluster.apply(constraint).await else { return Ok(()) };
+        Err(error.context(status(stand, "constrainttemplate", name).await?))
+    })
+    .await
+}
+
+/// Waits until an object is refused with these words; one that is let through is taken away again.
+async fn becomes_refused(stand: &Stand, yaml: &str, words: &str) -> Result<()> {
+    wait_until(words, PATIENCE, || async {
+        let Some(said) = refused(stand, yaml).await? else {
+            let file = stand.data.path().join("taken-away.yaml");
+            std::fs::write(&file, yaml)?;
+            stand.cluster.kubectl(&["delete", "-f", &file.display().to_string()]).await?;
+            anyhow::bail!("it is let through");
+        };
+        ensure!(said.contains(words), "{said}");
+        Ok(())
     })
     .await
 }
@@ -80,18 +97,9 @@ async fn a_template_makes_its_kind_and_constraints_refuse_and_audit() -> Result<
     let stand = Stand::start_whole(&[], |_| {}).await?;
     stand.cluster.create_namespace("payments").await?;
     stand.cluster.create(&map("old", "{}")).await?;
-    stand.cluster.apply(TEMPLATE).await?;
-    constrain(&stand).await?;
+    constrain(&stand, TEMPLATE, "k8srequiredlabels", CONSTRAINT).await?;
     stand.enforced(1).await?;
-    let message = wait_until("the refusal", PATIENCE, || async {
-        let said = refused(&stand, &map("new", "{app: web}")).await?;
-        if said.is_none() {
-            stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "new"]).await?;
-        }
-        said.context("it is let through")
-    })
-    .await?;
-    assert!(message.contains("say the label <team>"), "{message}");
+    becomes_refused(&stand, &map("new", "{app: web}"), "say the label <team>").await?;
     assert_eq!(refused(&stand, &map("good", "{team: a}")).await?, None);
 
     // What was there before is in the constraint's own status, where Gatekeeper's users look for it.
@@ -193,20 +201,20 @@ async fn constraints_look_at_the_other_objects_of_the_cluster() -> Result<()> {
     stand.cluster.create_namespace("payments").await?;
     let keyed = |name: &str, key: &str| map(name, "{}") + &format!("data: {{key: {key}}}\n");
     stand.cluster.create(&keyed("first", "a")).await?;
+    // While nothing says which objects to keep, nothing can be judged: an error, and no pass.
+    let silent = UNIQUE.replace("requires-sync-data", "something-else");
+    constrain(&stand, &silent, "k8suniquekey", ONE_OF_A_KIND).await?;
+    wait_until("what cannot be judged to be said", PATIENCE, || async {
+        let findings = stand.records::<FindingBody>()?;
+        let mut errors = findings.iter().filter(|(_, body)| body.finding.verdict == Verdict::Error);
+        let (_, error) = errors.next_back().context("no finding")?;
+        ensure!(error.finding.message.contains("are not known here"), "{error:?}");
+        Ok(())
+    })
+    .await?;
     stand.cluster.apply(UNIQUE).await?;
-    wait_until("the constraint's kind", PATIENCE, || async {
-        stand.cluster.apply(ONE_OF_A_KIND).await.map(drop)
-    })
-    .await?;
-    let message = wait_until("the refusal", PATIENCE, || async {
-        let said = refused(&stand, &keyed("second", "a")).await?;
-        if said.is_none() {
-            stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "second"]).await?;
-        }
-        said.context("it is let through")
-    })
-    .await?;
-    assert!(message.contains("the key is that of payments/first"), "{message}");
+    let taken = "the key is that of payments/first";
+    becomes_refused(&stand, &keyed("second", "a"), taken).await?;
     assert_eq!(refused(&stand, &keyed("third", "b")).await?, None);
 
     // What goes makes room at once.
@@ -221,7 +229,7 @@ async fn constraints_look_at_the_other_objects_of_the_cluster() -> Result<()> {
     stand.cluster.create_namespace("elsewhere").await?;
     let elsewhere = keyed("far", "b").replace("namespace: payments", "namespace: elsewhere");
     stand.cluster.create(&elsewhere).await?;
-    wait_until("the audit results", PATIENCE * 2, || async {
+    wait_until("the audit results", PATIENCE * 3, || async {
         let status = status(&stand, "k8suniquekey", "one-of-a-kind").await?;
         ensure!(status["totalViolations"] == 1, "{status}");
         ensure!(status["violations"][0]["name"] == "third", "{status}");
@@ -249,18 +257,8 @@ spec:
 async fn what_cannot_be_used_is_refused_and_a_changed_template_counts_at_once() -> Result<()> {
     let stand = Stand::start(&[]).await?;
     stand.cluster.create_namespace("payments").await?;
-    let message = wait_until("the template to be refused", PATIENCE, || async {
-        let said = refused(&stand, WRONG).await?;
-        if said.is_none() {
-            stand.cluster.kubectl(&["delete", "constrainttemplate", "k8swrong"]).await?;
-        }
-        said.context("it is let through")
-    })
-    .await?;
-    assert!(message.contains("no_such_function"), "{message}");
-
-    stand.cluster.apply(TEMPLATE).await?;
-    constrain(&stand).await?;
+    becomes_refused(&stand, WRONG, "no_such_function").await?;
+    constrain(&stand, TEMPLATE, "k8srequiredlabels", CONSTRAINT).await?;
     let misspelt =
         CONSTRAINT.replace("namespaces:", "namespace:").replace("maps-have", "more-have");
     let said = refused(&stand, &misspelt).await?.context("it is let through")?;
@@ -269,21 +267,10 @@ async fn what_cannot_be_used_is_refused_and_a_changed_template_counts_at_once() 
     let error = stand.cluster.create(&wrong).await.unwrap_err();
     assert!(format!("{error:#}").contains("must be of type array"), "{error:#}");
 
-    let says = |words: &'static str| {
-        let stand = &stand;
-        wait_until(words, PATIENCE, move || async move {
-            let said = refused(stand, &map("m", "{}")).await?;
-            if said.is_none() {
-                stand.cluster.kubectl(&["delete", "configmap", "-n", "payments", "m"]).await?;
-            }
-            let said = said.context("it is let through")?;
-            ensure!(said.contains(words), "{said}");
-            Ok(())
-        })
-    };
-    says("say the label <team>").await?;
+    let bare = map("m", "{}");
+    becomes_refused(&stand, &bare, "say the label <team>").await?;
     stand.cluster.apply(&TEMPLATE.replace("say the label", "please say")).await?;
-    says("please say <team>").await?;
+    becomes_refused(&stand, &bare, "please say <team>").await?;
 
     // Without its template a constraint says nothing, and the trail says that.
     stand.cluster.kubectl(&["delete", "constrainttemplate", "k8srequiredlabels"]).await?;

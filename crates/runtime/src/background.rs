@@ -34,7 +34,7 @@ use crate::reports::Reports;
 /// event would have left.
 const SWEEP: Duration = Duration::from_hours(1);
 /// How often everything is looked at anew because what it is judged beside changed, at most.
-const RENEWAL: Duration = Duration::from_secs(15);
+const RENEWAL: Duration = Duration::from_secs(30);
 /// Between two attempts to hand a record to a ledger that is full.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -164,9 +164,10 @@ impl Background {
         let mut cause = "start";
         loop {
             changes.mark_unchanged();
-            surroundings.mark_unchanged();
             let renewal = Instant::now() + RENEWAL;
             let mut pass = self.begin(cause).await;
+            // Nothing has been judged yet: what changed until now is seen.
+            surroundings.mark_unchanged();
             let mut watches = self.watches(&pass.kinds);
             // With nothing to watch, the pass over nothing is complete at once.
             self.complete(&mut pass).await;

@@ -36,6 +36,10 @@ const SAYING: [(&str, &str, &str, &str, &str); 2] = [
 const BYTES: usize = 128 << 20;
 /// How long changes are gathered before they are shown: each showing walks all objects.
 const SETTLE: Duration = Duration::from_millis(250);
+/// How long a pass over everything waits for what it is judged beside.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between an attempt that failed and the next.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked what the cluster says is to be kept.
 const PLAN: Duration = Duration::from_secs(30);
 
@@ -52,6 +56,8 @@ pub struct Inventories {
     client: Client,
     current: ArcSwapOption<Inventory>,
     changed: channel::Sender<u64>,
+    /// What was asked for when all that can be known of it was known last; `None` where nobody asked.
+    settled: channel::Sender<Option<BTreeSet<Kept>>>,
 }
 
 type Watches = SelectAll<BoxStream<'static, (usize, Result<Seen, Interrupted>)>>;
@@ -73,8 +79,16 @@ struct Objects {
 impl Inventories {
     /// Nothing is known yet.
     pub fn new(client: Client) -> Arc<Self> {
-        let changed = channel::Sender::new(0);
-        Arc::new(Self { client, current: ArcSwapOption::empty(), changed })
+        let (changed, settled) = (channel::Sender::new(0), channel::Sender::new(None));
+        Arc::new(Self { client, current: ArcSwapOption::empty(), changed, settled })
+    }
+
+    /// Waits, for a while, until what `asked` asks for has been read: what is judged before that is an error
+    /// that says nothing.
+    pub(crate) async fn settle(&self, asked: Option<&BTreeSet<Kept>>) {
+        let mut settled = self.settled.subscribe();
+        let read = settled.wait_for(|settled| settled.as_ref() == asked);
+        let _ = tokio::time::timeout(PATIENCE, read).await;
     }
 
     /// What is known now; nothing before everything that is asked for has been read.
@@ -95,6 +109,7 @@ impl Inventories {
             let asked = policies.current().asks_inventory.clone();
             let Some(named) = asked else {
                 self.show(None);
+                self.settled.send_replace(None);
                 if changes.changed().await.is_err() {
                     return;
                 }
@@ -104,16 +119,20 @@ impl Inventories {
                 Ok(kinds) => kinds,
                 Err(error) => {
                     tracing::warn!(%error, "it cannot be found out which objects to keep");
-                    tokio::time::sleep(SETTLE).await;
+                    tokio::time::sleep(AGAIN).await;
                     continue;
                 }
             };
+            let others = self.until_others(&policies, &named, &kinds);
             if kinds.is_empty() {
                 self.show(None);
-            }
-            tokio::select! {
-                () = self.keep(&kinds) => {}
-                () = self.until_others(&policies, &named, &kinds) => {}
+                self.settled.send_replace(Some(named.clone()));
+                others.await;
+            } else {
+                tokio::select! {
+                    () = self.keep(&kinds, &named) => {}
+                    () = others => {}
+                }
             }
         }
     }
@@ -126,11 +145,8 @@ impl Inventories {
         kinds: &[ApiResource],
     ) {
         let mut changes = policies.subscribe();
-        loop {
+        while policies.current().asks_inventory.as_ref() == Some(named) {
             let _ = tokio::time::timeout(PLAN, changes.changed()).await;
-            if policies.current().asks_inventory.as_ref() != Some(named) {
-                return;
-            }
             match self.kinds(named.clone()).await {
                 Ok(now) if now != kinds => return,
                 Ok(_) | Err(_) => {}
@@ -167,8 +183,8 @@ impl Inventories {
         Ok(wanted.map(crate::webhooks::Served::api_resource).collect())
     }
 
-    /// Watches kinds until dropped.
-    async fn keep(&self, kinds: &[ApiResource]) {
+    /// Watches kinds, of which there are some, until dropped.
+    async fn keep(&self, kinds: &[ApiResource], named: &BTreeSet<Kept>) {
         let mut watches: Watches = kinds
             .iter()
             .enumerate()
@@ -188,9 +204,12 @@ impl Inventories {
                         tracing::warn!(cause = %interrupted.cause, "{interrupted}");
                     }
                 },
-                _ = showings.tick(), if !kinds.is_empty() => {
+                _ = showings.tick() => {
                     if std::mem::take(&mut objects.dirty) {
                         self.show(objects.inventory());
+                        if objects.waiting.is_empty() {
+                            self.settled.send_replace(Some(named.clone()));
+                        }
                     }
                 }
             }

@@ -452,9 +452,9 @@ impl Inner {
             }
             other => other,
         };
-        let joined = match unreadable {
-            None if constraint_of(&slot.0.kind).is_some() => Joined::Awaits,
-            _ => Joined::Never,
+        let joined = match constraint_of(&slot.0.kind) {
+            Some(_) => Joined::Awaits,
+            None => Joined::Never,
         };
         let read = match unreadable {
             Some(reason) => Err(reason),
@@ -470,7 +470,7 @@ impl Inner {
             Err(reason) => {
                 let last = match before {
                     Some(before) => before.in_force,
-                    None => self.remembered.take(&slot.0, &slot.1),
+                    None => self.remembered.usable(&slot.0, &slot.1),
                 };
                 (Err(reason), last)
             }
@@ -523,7 +523,7 @@ impl Inner {
             ready = false;
             messages.push(reason.clone());
             if held.in_force.is_some() {
-                messages.push("the text before it stays in force for now".to_owned());
+                messages.push("the text before it stays in force".to_owned());
             }
         }
         if self.is_shadowed(key, origin) {

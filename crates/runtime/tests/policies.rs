@@ -82,7 +82,7 @@ fn what_broke_is_enforced_in_its_last_usable_text_over_restarts() {
         for _ in 0..2 {
             let (in_force, messages) = run(folder.path());
             assert_eq!(in_force, ["no-maps"]);
-            assert!(messages[0].ends_with("the text before it stays in force for now"));
+            assert!(messages[0].ends_with("the text before it stays in force"));
         }
     }
     std::fs::write(&file, GOOD).unwrap();
@@ -93,4 +93,55 @@ fn what_broke_is_enforced_in_its_last_usable_text_over_restarts() {
     assert_eq!(run(folder.path()), (vec![], vec![]));
     std::fs::write(&file, GOOD.replace("deny:", "dney:")).unwrap();
     assert_eq!(run(folder.path()).0, Vec::<String>::new());
+}
+
+const TEMPLATE: &str = r#"
+apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: nomaps}
+spec:
+  crd: {spec: {names: {kind: NoMaps}}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      rego: |
+        package nomaps
+        violation[{"msg": "no maps"}] { true }
+"#;
+
+const CONSTRAINT: &str = "
+apiVersion: constraints.gatekeeper.sh/v1beta1
+kind: NoMaps
+metadata: {name: none}
+spec: {match: {kinds: [{apiGroups: [''], kinds: [ConfigMap]}]}}
+";
+
+#[test]
+fn a_constraint_is_read_with_its_template_whichever_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies");
+    std::fs::create_dir(&policies).unwrap();
+    let (template, constraint) = (policies.join("z.yaml"), policies.join("a.yaml"));
+    std::fs::write(&constraint, CONSTRAINT).unwrap();
+    let without = "no ConstraintTemplate that can be used makes the kind `NoMaps`".to_owned();
+    assert_eq!(run(folder.path()), (vec![], vec![without.clone()]));
+
+    std::fs::write(&template, TEMPLATE).unwrap();
+    assert_eq!(run(folder.path()), (vec!["none".to_owned()], vec![]));
+
+    // Broken, its last usable text is enforced, over restarts too; so is the template's.
+    std::fs::write(&constraint, CONSTRAINT.replace("kinds: [Config", "knids: [Config")).unwrap();
+    std::fs::write(&template, TEMPLATE.replace("{ true }", "{ true")).unwrap();
+    for _ in 0..2 {
+        let (in_force, broken) = run(folder.path());
+        assert_eq!((in_force, broken.len()), (vec!["none".to_owned()], 2), "{broken:?}");
+    }
+
+    std::fs::write(&constraint, format!("{CONSTRAINT}- [")).unwrap();
+    let (in_force, broken) = run(folder.path());
+    assert_eq!((in_force, broken.len()), (vec!["none".to_owned()], 2), "{broken:?}");
+
+    // Without a template it says nothing, whatever it said before.
+    std::fs::write(&constraint, CONSTRAINT).unwrap();
+    std::fs::remove_file(&template).unwrap();
+    assert_eq!(run(folder.path()), (vec![], vec![without]));
 }

@@ -71,6 +71,7 @@ impl Judge for PolicyJudge {
                 }
             };
             let policies = self.policies.current();
+            self.inventory.settle(policies.asks_inventory.as_ref()).await;
             let rules = policies.all.set.background_scope(&catalogue.known_kinds());
             resources(&rules, catalogue.served())
         }

@@ -13,7 +13,7 @@ use super::{Held, Inner, Origin, PolicyText, Usable};
 /// What a held text was read with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Joined {
-    /// It needs no template, or cannot be read at all.
+    /// It needs no template.
     Never,
     /// No template has been looked for yet.
     Awaits,
@@ -33,7 +33,8 @@ impl Inner {
     /// Reads each constraint whose template came, changed or went since it was read last.
     pub(super) fn join(&mut self) {
         let templates = self.templates_in_force();
-        for ((key, _), held) in &mut self.held {
+        let Self { held, remembered, .. } = self;
+        for ((key, origin), held) in held {
             let Some(kind) = constraint_of(&key.kind) else { continue };
             let template = templates.get(kind);
             let with = match template {
@@ -42,7 +43,8 @@ impl Inner {
             };
             if held.joined != Joined::Never && held.joined != with {
                 held.joined = with;
-                held.read_with(template.map(|(_, template)| &**template), kind);
+                let before = || remembered.document(key, origin);
+                held.read_with(template.map(|(_, template)| &**template), kind, before);
             }
         }
     }
@@ -77,22 +79,43 @@ impl Inner {
 }
 
 impl Held {
-    fn read_with(&mut self, template: Option<&ConstraintTemplate>, kind: &str) {
+    fn read_with(
+        &mut self,
+        template: Option<&ConstraintTemplate>,
+        kind: &str,
+        before: impl FnOnce() -> Option<Value>,
+    ) {
         let Some(template) = template else {
             self.parsed = Err(missing(kind));
             self.in_force = None;
             return;
         };
         let document: Value = serde_json::from_str(self.text.canonical()).unwrap_or_default();
-        match read(template, &document) {
+        let said = match &self.parsed {
+            // It could not be read at all.
+            Err(reason) if document.is_null() => Err(reason.clone()),
+            _ => read(template, &document),
+        };
+        match said {
             Ok(policy) => {
-                let said = Said::Policy(Arc::new(policy));
                 self.parsed = Ok(());
-                self.in_force = Some(Usable { text: Arc::clone(&self.text), said });
+                self.in_force = Some(usable(&self.text, policy));
             }
-            Err(reason) => self.parsed = Err(reason),
+            Err(reason) => {
+                self.parsed = Err(reason);
+                let last = || {
+                    let document = before()?;
+                    let policy = read(template, &document).ok()?;
+                    Some(usable(&Arc::new(PolicyText::of(document)), policy))
+                };
+                self.in_force = self.in_force.take().or_else(last);
+            }
         }
     }
+}
+
+fn usable(text: &Arc<PolicyText>, policy: Policy) -> Usable {
+    Usable { text: Arc::clone(text), said: Said::Policy(Arc::new(policy)) }
 }
 
 /// Asked when something comes or changes, as Gatekeeper's own webhook is unless it is told otherwise.

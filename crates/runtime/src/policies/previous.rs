@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proofstream_model::{PolicyBody, PolicyState};
+use serde_json::Value;
 
 use super::{Origin, PolicyKey, PolicyText, Recorded, Usable, check};
 
@@ -46,11 +47,16 @@ impl Previous {
 impl Remembered {
     /// The last usable text of a policy whose text in the same place cannot be used now. None of an
     /// exception: one that cannot be read exempts nothing.
-    pub(super) fn take(&mut self, key: &PolicyKey, origin: &Origin) -> Option<Usable> {
-        let text = self.0.remove(&(key.clone(), origin.to_string()))?;
-        let document = serde_json::from_str(&text).ok().filter(|_| !key.is_exception())?;
+    pub(super) fn usable(&self, key: &PolicyKey, origin: &Origin) -> Option<Usable> {
+        let document = self.document(key, origin)?;
         let said = check::read(&document).ok()?;
         Some(Usable { text: Arc::new(PolicyText::of(document)), said })
+    }
+
+    /// The same, before it is read: a constraint is read with its template.
+    pub(super) fn document(&self, key: &PolicyKey, origin: &Origin) -> Option<Value> {
+        let text = self.0.get(&(key.clone(), origin.to_string()))?;
+        serde_json::from_str(text).ok().filter(|_| !key.is_exception())
     }
 
     /// The policies that stood in a place.
