@@ -50,9 +50,22 @@ spec:
   validations: [{expression: '!object.spec.?hostPID.orValue(false)'}]
 ---
 apiVersion: policies.kyverno.io/v1
+kind: ImageValidatingPolicy
+metadata: {name: images}
+spec: {}
+---
+apiVersion: policies.kyverno.io/v1
 kind: DeletingPolicy
 metadata: {name: sweeps}
-spec: {}
+spec:
+  schedule: '@daily'
+  matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], resources: [configmaps]}]}
+  conditions: [{name: draft, expression: object.metadata.name.startsWith('draft-')}]
+---
+apiVersion: policies.kyverno.io/v1
+kind: DeletingPolicy
+metadata: {name: sweeps-nothing}
+spec: {schedule: '@daily'}
 ---
 apiVersion: kyverno.io/v1
 kind: ClusterPolicy
@@ -83,7 +96,7 @@ fn what_is_wrong_with_policies_is_told_with_its_place() {
     let told = lint(folder.path(), &["policies.yaml", "--output", "json"]);
     let json = told.split("error: ").next().unwrap();
     let document: Value = serde_json::from_str(json).unwrap();
-    assert_eq!(document["summary"]["broken"], 1);
+    assert_eq!(document["summary"]["broken"], 2);
     assert_eq!(document["findings"].as_array().unwrap().len() as u64, {
         let count = |level: &str| document["summary"][level].as_u64().unwrap();
         count("error") + count("warning") + count("note")

@@ -66,8 +66,8 @@ fn usable(paths: &[PathBuf], console: &mut Console) -> Result<(Loaded, ExitCode)
         console.warn(warning);
     }
     for each in &loaded.unsupported {
-        let (place, kind, name) = (&each.place, &each.kind, &each.name);
-        console.warn(&format!("{place}: {kind} `{name}` is of a kind that is not judged yet"));
+        let (place, kind, name, reason) = (&each.place, &each.kind, &each.name, each.reason());
+        console.warn(&format!("{place}: {kind} `{name}` {reason}"));
         code = code.and(ExitCode::NotEvaluated);
     }
     if !loaded.policies.is_empty() {

@@ -184,8 +184,9 @@ impl Report {
     fn unusable(&mut self, loaded: &Loaded) {
         for each in &loaded.unsupported {
             let spot = Spot { place: each.place.clone(), policy: &each.name };
-            let message = format!("{} is of a kind that is not judged yet", each.kind);
-            self.findings.push(spot.finding(Level::Error, "not-run", None, message, ""));
+            let message = format!("{} {}", each.kind, each.reason());
+            let level = if each.deletes { Level::Note } else { Level::Error };
+            self.findings.push(spot.finding(level, "not-run", None, message, ""));
         }
         for warning in &loaded.warnings {
             let (place, message) = warning.split_once(": ").unwrap_or(("", warning));

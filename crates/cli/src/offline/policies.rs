@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use proofstream_manifest::{Document, documents, locate};
 use proofstream_policy::{
-    ParseError, Policy, PolicyBinding, PolicyException, is_admission_policy, is_policy, parse,
-    parse_admission_policy, unknown_settings,
+    CleanupPolicy, ParseError, Policy, PolicyBinding, PolicyException, is_admission_policy,
+    is_policy, parse, parse_admission_policy, unknown_settings,
 };
 use serde_json::Value;
 
@@ -61,6 +61,19 @@ pub struct Unsupported {
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// Whether it deletes on a schedule: there is nothing to judge with it.
+    pub deletes: bool,
+}
+
+impl Unsupported {
+    /// Why it is not judged with.
+    pub fn reason(&self) -> &'static str {
+        if self.deletes {
+            "deletes on its schedule under `proofstream up`: there is nothing to judge with it"
+        } else {
+            "is of a kind that is not judged yet"
+        }
+    }
 }
 
 /// Loads the policies at some paths: files, or folders walked in sorted order.
@@ -217,7 +230,11 @@ fn take(document: Document, source: &Rc<Vec<u8>>, loaded: &mut Loaded) {
     let document = &document;
     if !is_policy(&document.value) {
         match foreign(document) {
-            Some(unsupported) => loaded.unsupported.push(unsupported),
+            Some(found) if found.deletes => match CleanupPolicy::parse(&document.value) {
+                Ok(_) => loaded.unsupported.push(found),
+                Err(error) => loaded.tell(document, source, &error),
+            },
+            Some(found) => loaded.unsupported.push(found),
             None => loaded.others += 1,
         }
         return;
@@ -246,6 +263,7 @@ fn foreign(document: &Document) -> Option<Unsupported> {
         place: format!("{}:{}", document.file, document.line),
         kind: kind.to_owned(),
         name: text(&document.value, "/metadata/name").to_owned(),
+        deletes: CleanupPolicy::is_cleanup_policy(&document.value),
     })
 }
 
