@@ -18,6 +18,7 @@ mod authority;
 mod binaries;
 mod cluster;
 mod command_line;
+mod dice;
 mod guardian;
 mod kubeconfig;
 mod layout;
@@ -33,6 +34,7 @@ pub mod up;
 pub use crate::authority::Credential;
 pub use crate::binaries::{control_plane, kubectl};
 pub use crate::cluster::{Cluster, Component};
+pub use crate::dice::Dice;
 pub use crate::kubeconfig::client_from_kubeconfig;
 pub use crate::objects::{apply, create, wait_until};
 pub use crate::options::{

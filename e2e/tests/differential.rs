@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
-use proofstream_e2e::{Cluster, ClusterOptions, wait_until};
+use proofstream_e2e::{Cluster, ClusterOptions, Dice, wait_until};
 use proofstream_policy::pod_security::{self, Level, Pod, Version};
 use proofstream_policy::{
     Environment, Evaluation, Operation, PolicyBinding, PolicySet, Request, Status, UserInfo,
@@ -26,7 +26,6 @@ use proofstream_policy::{
 };
 use serde_json::{Value, json};
 
-use pods::Dice;
 use policies::{Case, LABEL, case};
 
 const PODS: usize = 24;

@@ -1,5 +1,6 @@
 //! The command line: what there is to call, and the way from arguments to an exit code.
 
+mod audit_policy;
 mod audit_webhook;
 mod catalog_folder;
 mod completions;
@@ -37,6 +38,9 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What an API server's audit policy logs of a request, and what it misses.
+    #[command(subcommand)]
+    AuditPolicy(audit_policy::AuditPolicyCommand),
     /// What an API server needs to send us its audit events.
     #[command(subcommand)]
     AuditWebhook(audit_webhook::AuditWebhookCommand),
@@ -70,6 +74,7 @@ enum Format {
 pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console) -> ExitCode {
     let result = match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
+            Command::AuditPolicy(command) => audit_policy::run(&command, console),
             Command::AuditWebhook(command) => audit_webhook::run(&command, console),
             Command::Control(command) => control::run(&command, console),
             Command::Export(command) => export::run(&command, console),

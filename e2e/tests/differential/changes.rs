@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::pods::Dice;
 use crate::policies::{Case, LABEL, case_on};
+use proofstream_e2e::Dice;
 
 /// Expressions, each the only demand of a policy; on a deletion there is no `object`.
 const EXPRESSIONS: &[&str] = &[

@@ -1,45 +1,7 @@
 //! Random pods, each valid for the API server: the same seed makes the same pods.
 
+use proofstream_e2e::Dice;
 use serde_json::{Map, Value, json};
-
-/// A small generator of numbers (SplitMix64).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below a bound.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Whether something happens that happens once in so many times.
-    fn once_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
-    fn one_of(&mut self, choices: &[Value]) -> Value {
-        let place = usize::try_from(self.below(choices.len() as u64)).unwrap_or(0);
-        choices.get(place).cloned().unwrap_or_default()
-    }
-
-    /// Sets a field once in so many times.
-    fn maybe(&mut self, into: &mut Value, name: &str, times: u64, choices: &[Value]) {
-        if self.once_in(times) {
-            into[name] = self.one_of(choices);
-        }
-    }
-}
 
 /// A pod without namespace, whose name has its number.
 pub(crate) fn pod(dice: &mut Dice, number: usize) -> Value {
