@@ -12,4 +12,5 @@ mod fixture;
 mod forged;
 mod graded;
 mod outcome;
+mod script;
 mod tampered;
