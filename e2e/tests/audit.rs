@@ -1,13 +1,15 @@
 //! The audit log of a real API server, tailed across real rotations and a restart of the reader.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use flate2::read::MultiGzDecoder;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
-use proofstream_e2e::{Audit, AuditLog, Cluster, ClusterOptions, Document};
+use proofstream_e2e::{Audit, AuditLog, Cluster, ClusterOptions, Document, wait_until};
 use proofstream_model::Enforcer;
 use proofstream_observe::audit::AuditLine;
 use proofstream_observe::audit::block::{Classification, classify};
@@ -27,10 +29,11 @@ rules:
 /// Requests of some 8 KB each: about 4 MB of events, and so at least three rotations.
 const REQUESTS: usize = 400;
 
-async fn cluster() -> Result<Cluster> {
+async fn cluster(flags: &[&str]) -> Result<Cluster> {
     let log = AuditLog { max_size_mib: Some(1), ..AuditLog::default() };
-    let audit = Audit { log: Some(log), ..Audit::to_log(Document::text(POLICY)) };
-    Cluster::start(ClusterOptions { audit: Some(audit), ..ClusterOptions::default() }).await
+    let audit = Some(Audit { log: Some(log), ..Audit::to_log(Document::text(POLICY)) });
+    let api_server_flags = flags.iter().map(ToString::to_string).collect();
+    Cluster::start(ClusterOptions { audit, api_server_flags, ..ClusterOptions::default() }).await
 }
 
 /// Sends requests whose address says which one it is.
@@ -67,6 +70,10 @@ async fn read_until(tail: &mut Tail, last: usize, lines: &mut Vec<AuditLine>) ->
     tokio::time::timeout(PATIENCE, reading).await.context("the events did not come")?
 }
 
+fn is_compressed(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "gz")
+}
+
 fn rotated(log: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(log.parent().context("no folder")?)? {
@@ -82,7 +89,17 @@ fn rotated(log: &Path) -> Result<Vec<PathBuf>> {
 
 #[tokio::test]
 async fn a_real_log_is_read_once_and_in_order_across_rotations_and_a_restart() -> Result<()> {
-    let cluster = cluster().await?;
+    every_event(&[]).await
+}
+
+/// Rotated files are compressed while the reader looks on, and while it is away.
+#[tokio::test]
+async fn compressed_rotated_files_are_read_as_the_plain_ones() -> Result<()> {
+    every_event(&["--audit-log-compress=true"]).await
+}
+
+async fn every_event(flags: &[&str]) -> Result<()> {
+    let cluster = cluster(flags).await?;
     let log = cluster.audit_log().context("no audit log")?;
     let mut lines = Vec::new();
 
@@ -102,6 +119,14 @@ async fn a_real_log_is_read_once_and_in_order_across_rotations_and_a_restart() -
         written: Event::parse(&last.bytes)?.stage_timestamp.parse()?,
     };
     requests(&cluster, REQUESTS / 2..REQUESTS).await?;
+    if !flags.is_empty() {
+        wait_until("all rotated files compressed", PATIENCE, || async {
+            let plain = rotated(&log)?.into_iter().filter(|file| !is_compressed(file));
+            ensure!(plain.count() == 0, "some are not");
+            Ok(())
+        })
+        .await?;
+    }
     let mut tail = Tail::new(TailOptions::new(&log), Some(resume));
     read_until(&mut tail, REQUESTS - 1, &mut lines).await?;
 
@@ -109,7 +134,12 @@ async fn a_real_log_is_read_once_and_in_order_across_rotations_and_a_restart() -
     ensure!(files.len() >= 3, "the log was rotated {} times only", files.len());
     let mut written = Vec::new();
     for file in files.iter().chain([&log]) {
-        written.extend(std::fs::read(file)?);
+        let bytes = std::fs::read(file)?;
+        if is_compressed(file) {
+            MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut written)?;
+        } else {
+            written.extend(bytes);
+        }
     }
     let mut read = Vec::new();
     for line in &lines {
@@ -124,7 +154,7 @@ async fn a_real_log_is_read_once_and_in_order_across_rotations_and_a_restart() -
 
 #[tokio::test]
 async fn a_real_refusal_is_a_block_and_its_dry_run_is_none() -> Result<()> {
-    let cluster = cluster().await?;
+    let cluster = cluster(&[]).await?;
     let log = cluster.audit_log().context("no audit log")?;
     let labels = [("pod-security.kubernetes.io/enforce", "restricted")];
     cluster.create_labelled_namespace("payments", &labels).await?;

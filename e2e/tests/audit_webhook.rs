@@ -182,7 +182,7 @@ async fn a_refusal_that_both_transports_tell_is_one_block_and_an_absence_is_a_ga
     let mut config = Config::read(&config_file)?;
     config.kubeconfig = Some(cluster.kubeconfig_path());
     let path = cluster.audit_log().context("no audit log")?;
-    config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned() }];
+    config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned(), server: None }];
 
     let running = Running::start(config.clone()).await?;
     wait_for_policy(&cluster).await?;

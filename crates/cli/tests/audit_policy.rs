@@ -113,11 +113,17 @@ fn bad_files_are_refused_with_their_places() {
         "misspelt.yaml",
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  verb: [get]\n",
     );
+    let flow = write(
+        folder.path(),
+        "flow.yaml",
+        "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None}]}",
+    );
     let mut said = String::new();
     for arguments in [
         vec!["lint", &file],
         vec!["lint", &empty],
         vec!["lint", "nowhere.yaml"],
+        vec!["lint", &flow],
         vec!["simulate", &misspelt, "--verb", "list", "--resource", "pods"],
         vec!["lint", ARTICLE, "--flags", &empty],
     ] {

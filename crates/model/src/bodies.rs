@@ -45,6 +45,28 @@ pub struct GapBody {
     pub cause: String,
 }
 
+/// The body of a `probe` record: what became of requests that test a control, over some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeBody {
+    /// Which: `audit-heartbeat` are requests that must come back as audit events.
+    pub probe: String,
+    /// What was tested; for `audit-heartbeat` the source.
+    pub about: String,
+    /// When the first of them was sent.
+    pub from: Timestamp,
+    /// Until when they are counted here.
+    pub to: Timestamp,
+    /// How many were sent and answered.
+    pub sent: u64,
+    /// For how many of them the control did what it should, in time.
+    pub held: u64,
+    /// For how many it did later than that.
+    pub late: u64,
+    /// The longest that it took where it held, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest_ms: Option<u64>,
+}
+
 /// The body of a `key` record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyBody {

@@ -21,8 +21,8 @@ mod verdict;
 pub use actor::Actor;
 pub use block::{Block, Enforcer};
 pub use bodies::{
-    ErasureBody, ExportBody, GapBody, KeyBody, PolicyBody, PolicyState, RequestsBody, ScanBody,
-    SourceBody, SourceState,
+    ErasureBody, ExportBody, GapBody, KeyBody, PolicyBody, PolicyState, ProbeBody, RequestsBody,
+    ScanBody, SourceBody, SourceState,
 };
 pub use change::{ChangeAction, ChangeBody, ChangeCause, ChangeState, Trigger};
 pub use control::{ControlId, ControlRef, RequirementId, WordError};

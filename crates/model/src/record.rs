@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Block, ChangeBody, ControlId, Decision, ErasureBody, EventBody, ExportBody, FindingBody,
-    GapBody, KeyBody, PolicyBody, RequestsBody, ScanBody, SourceBody, Timestamp,
+    GapBody, KeyBody, PolicyBody, ProbeBody, RequestsBody, ScanBody, SourceBody, Timestamp,
 };
 
 /// The kind of a record.
@@ -26,6 +26,8 @@ pub enum Kind {
     Change,
     /// A pass of the background evaluation.
     Scan,
+    /// What became of requests that test a control.
+    Probe,
     /// A policy that came into force, broke or went.
     Policy,
     /// A source enrolled or retired.
@@ -82,13 +84,14 @@ pub struct Record {
 
 impl Kind {
     /// Every kind, in the order of LEDGER.md.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Event,
         Self::Decision,
         Self::Block,
         Self::Finding,
         Self::Change,
         Self::Scan,
+        Self::Probe,
         Self::Policy,
         Self::Source,
         Self::Gap,
@@ -107,6 +110,7 @@ impl Kind {
             Self::Finding => "finding",
             Self::Change => "change",
             Self::Scan => "scan",
+            Self::Probe => "probe",
             Self::Policy => "policy",
             Self::Source => "source",
             Self::Gap => "gap",
@@ -141,7 +145,7 @@ macro_rules! bodies {
 bodies! {
     EventBody => Event, Decision => Decision, Block => Block, FindingBody => Finding,
     ChangeBody => Change,
-    ScanBody => Scan, PolicyBody => Policy, SourceBody => Source, GapBody => Gap,
+    ScanBody => Scan, ProbeBody => Probe, PolicyBody => Policy, SourceBody => Source, GapBody => Gap,
     KeyBody => Key, ExportBody => Export, ErasureBody => Erasure, RequestsBody => Requests,
 }
 

@@ -4,7 +4,7 @@ use schemars::{Schema, schema_for};
 
 use crate::{
     Block, ChangeBody, Decision, ErasureBody, EventBody, ExportBody, FindingBody, GapBody, KeyBody,
-    Kind, PolicyBody, RequestsBody, ScanBody, SourceBody,
+    Kind, PolicyBody, ProbeBody, RequestsBody, ScanBody, SourceBody,
 };
 
 /// The schema of each kind's body.
@@ -16,6 +16,7 @@ pub fn bodies() -> Vec<(Kind, Schema)> {
         (Kind::Finding, schema_for!(FindingBody)),
         (Kind::Change, schema_for!(ChangeBody)),
         (Kind::Scan, schema_for!(ScanBody)),
+        (Kind::Probe, schema_for!(ProbeBody)),
         (Kind::Policy, schema_for!(PolicyBody)),
         (Kind::Source, schema_for!(SourceBody)),
         (Kind::Gap, schema_for!(GapBody)),

@@ -42,7 +42,7 @@ pub enum GapCause {
     Vanished,
     /// The file was cut while its end may not have been read, and no copy of it was found.
     Truncated,
-    /// The rotated file is compressed, which this version does not read.
+    /// The rotated file is compressed, and broken or too large to be unpacked.
     Compressed,
     /// The line is longer than the limit.
     Oversize,
@@ -55,7 +55,7 @@ impl std::fmt::Display for GapCause {
         formatter.write_str(match self {
             Self::Vanished => "audit log file is gone before it was read to its end",
             Self::Truncated => "audit log file was truncated before it was read to its end",
-            Self::Compressed => "rotated audit log file is compressed and was not read",
+            Self::Compressed => "rotated audit log file is compressed and cannot be unpacked",
             Self::Oversize => "audit log line is longer than the limit",
         })
     }

@@ -30,6 +30,7 @@ pub use controls::StoreControls;
 pub use decisions::{DecisionLookup, Known, RecentDecisions};
 pub use follow::{follow, resume_from};
 pub use intake::{Intake, IntakeError, SourceCounters, accept};
+pub use prepare::BEAT;
 pub use sink::{Durable, EventSink, LedgerSink, Point, SinkError, Taken};
 pub use uncalled::Uncalled;
 

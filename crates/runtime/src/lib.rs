@@ -9,6 +9,7 @@ pub mod existing;
 pub mod generation;
 pub mod globals;
 pub mod hands;
+pub mod heartbeat;
 pub mod ingest;
 pub mod inventory;
 pub mod metrics;

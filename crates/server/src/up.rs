@@ -39,6 +39,7 @@ mod config;
 mod connect;
 mod derived;
 mod health;
+mod heartbeats;
 mod making;
 mod measured;
 mod settled;
@@ -342,7 +343,8 @@ impl Up {
     /// Adds what observes and shows: the audit trail, the background evaluation, the page.
     pub async fn add_parts(&mut self) -> Result<Page, UpError> {
         let shown = derived::follow(&self.handles);
-        let audit = trail::start(self).await?;
+        let mut audit = trail::start(self).await?;
+        audit.heartbeats = heartbeats::start(self, &audit).await?;
         let progress = watching::start(self)?;
         making::start(self)?;
         let page = web::start(self, shown, audit, progress).await?;

@@ -53,7 +53,7 @@ struct Stand {
 }
 
 fn config(folder: &Path) -> Config {
-    let webhook = |host: &str| AuditWebhook { host: host.to_owned(), url: None };
+    let webhook = |host: &str| AuditWebhook { host: host.to_owned(), url: None, server: None };
     let audit = Audit { webhooks: vec![webhook("cp-1"), webhook("cp-2")], ..Audit::default() };
     Config { data: folder.join("data"), audit, ..Config::default() }
 }

@@ -36,7 +36,8 @@ fn python() -> &'static str {
     ["python3", "/usr/bin/python3"]
         .iter()
         .find(works)
-        .expect("no python3 with `cryptography`: run `make deps`")
+        .ok_or("no python3 with `cryptography`: run `make deps`")
+        .unwrap()
 }
 
 /// What the script says of each bundle; nothing where all holds.

@@ -5,8 +5,10 @@
 //! audit event's first bytes hold its audit ID and time), so that renames, copies and reused inodes
 //! neither lose nor double a line. Positions come back from the ledger: nothing is stored here.
 //!
-//! Not covered: compressed rotated files (each is reported as a gap), and lines written between a
-//! truncation and the last read where nobody made a copy (a gap, too).
+//! Compressed rotated files (`.gz`) are unpacked into a file without a name when it is their turn; places in
+//! them are those of the plain file.
+//!
+//! Not covered: lines written between a truncation and the last read where nobody made a copy (a gap).
 
 mod folder;
 mod id;

@@ -14,6 +14,8 @@ use super::{Durable, EventSink, Ingest, Remembered, SinkError, host};
 
 /// Bodies of one webhook that are read at the same time; others are told to come again.
 const AT_ONCE: usize = 4;
+/// Heartbeats that are kept for whoever asks.
+const BEATS: usize = 1024;
 /// Records in one append, at most.
 const BATCH: usize = 1024;
 
@@ -26,6 +28,8 @@ pub struct Intake {
     /// Whether the sender repeats what it does not know to have arrived.
     repeats: bool,
     places: Arc<Semaphore>,
+    /// Heartbeats that came and were not asked for yet.
+    beats: Mutex<Vec<String>>,
     counters: SourceCounters,
 }
 
@@ -65,7 +69,15 @@ impl Intake {
         let repeats = sink.source().starts_with("audit-webhook/");
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let counters = SourceCounters::default();
-        Arc::new(Self { ingest, sink, order: Mutex::new(()), repeats, places, counters })
+        Arc::new(Self {
+            ingest,
+            sink,
+            order: Mutex::new(()),
+            repeats,
+            places,
+            beats: Mutex::default(),
+            counters,
+        })
     }
 
     /// The source's name.
@@ -76,6 +88,11 @@ impl Intake {
     /// What it brought.
     pub fn counters(&self) -> &SourceCounters {
         &self.counters
+    }
+
+    /// The audit IDs of heartbeats that came since this was asked last.
+    pub fn beats(&self) -> Vec<String> {
+        std::mem::take(&mut *self.beats.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads, redacts and classifies lines. Takes processor time, and the disk's for bodies.
@@ -141,6 +158,12 @@ impl Intake {
         for key in new_events {
             recent.events.insert(key);
         }
+        let mut beats = self.beats.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.extend(news.iter().filter_map(|event| event.beat.clone()));
+        // Where nobody asks, the newest are enough.
+        let many = beats.len().saturating_sub(BEATS);
+        beats.drain(..many);
+        drop(beats);
         for event in news {
             self.note_lapses(&host, event, &mut recent);
         }

@@ -15,6 +15,9 @@ use super::{EventSink, Ingest, SinkError};
 /// A record's line has at most 64 KiB; this is left for what stands around the event.
 const AROUND: usize = 2048;
 
+/// How audit IDs of our heartbeats begin.
+pub const BEAT: &str = "proofstream-heartbeat-";
+
 const MEDIA: &str = "application/json";
 
 /// What is recorded of one line.
@@ -28,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) identity: Option<String>,
     /// When the event's stage was reached.
     pub(super) time: Option<Timestamp>,
+    /// The audit ID, where the request was one of our heartbeats.
+    pub(super) beat: Option<String>,
 }
 
 /// Reads, redacts and classifies `line`; stores what is kept beside it.
@@ -44,7 +49,8 @@ pub(super) fn prepare(
             tracing::warn!(%error, source = sink.source(), "line is kept as it is");
             Ingest::count(&ingest.counters.unreadable, 1);
             let body = body(sink, redact::torn(&line.bytes, limit), line)?;
-            return Ok(Prepared { body, block: None, lapses: vec![], identity: None, time: None });
+            let (block, identity, time, beat) = (None, None, None, None);
+            return Ok(Prepared { body, block, lapses: vec![], identity, time, beat });
         }
     };
     let redacted = match redact::event(&line.bytes, &event, limit) {
@@ -54,8 +60,9 @@ pub(super) fn prepare(
     };
     let (block, lapses, identity) = said(ingest, &event, &redacted);
     let time = event.stage_timestamp.parse().ok();
+    let beat = event.audit_id.starts_with(BEAT).then(|| event.audit_id.to_string());
     let body = body(sink, redacted, line)?;
-    Ok(Prepared { body, block, lapses, identity, time })
+    Ok(Prepared { body, block, lapses, identity, time, beat })
 }
 
 /// What the event says about policy: its block, and the webhooks that could not be asked.

@@ -106,13 +106,24 @@ impl Default for Reports {
 }
 
 /// Where audit events come from.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Audit {
     /// Audit log files of API servers.
     pub logs: Vec<AuditLog>,
     /// API servers that send their events (`--audit-webhook-config-file`).
     pub webhooks: Vec<AuditWebhook>,
+    /// Seconds between two heartbeats: requests to each API server that must come back as events. 0 sends none.
+    pub heartbeat_seconds: u64,
+    /// Seconds after which a source that brings no heartbeat back is silent. Beyond what a webhook's batch
+    /// may wait (30 s by default).
+    pub silence_seconds: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { logs: Vec::new(), webhooks: Vec::new(), heartbeat_seconds: 60, silence_seconds: 120 }
+    }
 }
 
 /// One API server's audit log file.
@@ -124,6 +135,9 @@ pub struct AuditLog {
     /// The host that writes it: names the source, `audit-file/HOST`. An API server with both a log
     /// and a webhook has the same name in both: that is how a request is counted once.
     pub host: String,
+    /// Where this API server is reached itself (`https://HOST:PORT`), for heartbeats. Needed where there are
+    /// several: what the kubeconfig names may be any of them.
+    pub server: Option<String>,
 }
 
 /// One API server's audit webhook.
@@ -135,6 +149,8 @@ pub struct AuditWebhook {
     /// How this API server reaches us: `https://HOST:PORT`. By default `webhook.url`, or the address
     /// listened at. An API server resolves no names of Services.
     pub url: Option<String>,
+    /// As that of a log.
+    pub server: Option<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -252,6 +268,20 @@ impl Config {
         let wrong = |field, reason: String| Err(ConfigError::Value { field, reason });
         let logs = self.audit.logs.iter().map(|log| ("audit.logs.host", &log.host));
         let webhooks = self.audit.webhooks.iter().map(|it| ("audit.webhooks.host", &it.host));
+        let servers = self.audit.logs.iter().filter_map(|log| log.server.as_ref());
+        let servers = servers.chain(self.audit.webhooks.iter().filter_map(|it| it.server.as_ref()));
+        for server in servers {
+            if !server.starts_with("https://") || server.parse::<http::Uri>().is_err() {
+                return wrong(
+                    "audit.server",
+                    format!("`{server}` is no address https://HOST:PORT"),
+                );
+            }
+        }
+        if self.audit.heartbeat_seconds > 0 && self.audit.silence_seconds == 0 {
+            let reason = "0 seconds are no time for an event to come back".to_owned();
+            return wrong("audit.silenceSeconds", reason);
+        }
         let mut seen = BTreeSet::new();
         for (field, host) in logs.chain(webhooks) {
             let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

@@ -39,22 +39,7 @@ pub enum ConnectError {
 /// A client for the API server, and the cluster's identity: the UID of its namespace kube-system.
 /// Waits some seconds for one that is just starting.
 pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String), ConnectError> {
-    let mut config = match kubeconfig {
-        Some(path) => {
-            let wrong = |reason: String| ConnectError::Kubeconfig {
-                path: path.display().to_string(),
-                reason,
-            };
-            let file = Kubeconfig::read_from(path).map_err(|error| wrong(chain(&error)))?;
-            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(|error| wrong(chain(&error)))?
-        }
-        None => {
-            kube::Config::infer().await.map_err(|error| ConnectError::Nowhere(chain(&error)))?
-        }
-    };
-    config.connect_timeout = Some(CONNECT);
+    let config = configuration(kubeconfig).await?;
     let server = config.cluster_url.to_string();
     let unreachable = |reason: String| ConnectError::Unreachable { server: server.clone(), reason };
     let client = Client::try_from(config).map_err(|error| unreachable(chain(&error)))?;
@@ -81,6 +66,38 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, String
         Ok(Err(refused)) => Err(unreachable(refused)),
         Err(_) => Err(unreachable(last)),
     }
+}
+
+/// A client for one API server at its own address, with the identity of the kubeconfig.
+pub(crate) async fn client_of(
+    kubeconfig: Option<&Path>,
+    server: &str,
+) -> Result<Client, ConnectError> {
+    let unreachable =
+        |reason: String| ConnectError::Unreachable { server: server.to_owned(), reason };
+    let mut config = configuration(kubeconfig).await?;
+    config.cluster_url = server.parse().map_err(|error| unreachable(chain(&error)))?;
+    Client::try_from(config).map_err(|error| unreachable(chain(&error)))
+}
+
+async fn configuration(kubeconfig: Option<&Path>) -> Result<kube::Config, ConnectError> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let wrong = |reason: String| ConnectError::Kubeconfig {
+                path: path.display().to_string(),
+                reason,
+            };
+            let file = Kubeconfig::read_from(path).map_err(|error| wrong(chain(&error)))?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| wrong(chain(&error)))?
+        }
+        None => {
+            kube::Config::infer().await.map_err(|error| ConnectError::Nowhere(chain(&error)))?
+        }
+    };
+    config.connect_timeout = Some(CONNECT);
+    Ok(config)
 }
 
 /// An error with its causes, as one line.

@@ -85,11 +85,11 @@ impl Watched {
         }
         let followed = self.trail.followed.iter().map(|log| {
             let follows = log.follows.load(Ordering::Relaxed);
-            Health {
+            self.with_pulse(Health {
                 part: log.intake.source().to_owned(),
                 state: if follows { HealthState::Working } else { HealthState::Failing },
                 detail: brought(&log.intake),
-            }
+            })
         });
         let received = self.trail.received.iter().map(|webhook| self.received(webhook));
         followed.chain(received).chain([self.calls()]).collect()
@@ -117,7 +117,33 @@ impl Watched {
                 detail = format!("{detail}, {} put off", count(&counters.put_off));
             }
         }
-        Health { part: webhook.intake.source().to_owned(), state, detail }
+        self.with_pulse(Health { part: webhook.intake.source().to_owned(), state, detail })
+    }
+
+    /// Adds what the source's heartbeats say.
+    fn with_pulse(&self, mut health: Health) -> Health {
+        let host = health.part.split_once('/').map_or("", |(_, host)| host);
+        let said = match (self.trail.heartbeats.without.get(host), self.trail.heartbeats.pulses.of(&health.part)) {
+            (Some(why), _) => format!("whether it is complete is not evaluated: {why}"),
+            (None, None) => "no heartbeat was sent yet".to_owned(),
+            (None, Some(pulse)) => match (pulse.silent_since(), pulse.last()) {
+                (Some(since), _) => {
+                    health.state = HealthState::Failing;
+                    format!("SILENT since {since}: heartbeats do not come back")
+                }
+                _ if pulse.is_unlogged() => {
+                    "whether it is complete is not evaluated: the API server's audit policy logs no heartbeats \
+                     (create selfsubjectaccessreviews.authorization.k8s.io)"
+                        .to_owned()
+                }
+                (None, Some((at, took))) => {
+                    format!("last heartbeat came back {at}, after {:.1} s", took.as_secs_f64())
+                }
+                (None, None) => "no heartbeat came back yet".to_owned(),
+            },
+        };
+        health.detail = format!("{}; {said}", health.detail);
+        health
     }
 
     /// Requests about which a webhook could not be asked, as the audit trail tells it.

@@ -11,6 +11,7 @@ use proofstream_runtime::ingest::{
     Ingest, Intake, LedgerSink, Options, StoreControls, decision_of, follow,
 };
 
+use super::heartbeats::Heartbeats;
 use super::{Handles, Up, UpError};
 
 /// Blocks and events remembered against doubles, and the last records read for them at the start.
@@ -31,6 +32,7 @@ pub(super) struct Trail {
     pub(super) ingest: Arc<Ingest>,
     pub(super) followed: Vec<Followed>,
     pub(super) received: Vec<Received>,
+    pub(super) heartbeats: Heartbeats,
 }
 
 /// One API server that sends its events.
@@ -72,7 +74,7 @@ pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
         });
     }
     let received = receive(&handles, &ingest)?;
-    Ok(Trail { ingest, followed, received })
+    Ok(Trail { ingest, followed, received, heartbeats: Heartbeats::default() })
 }
 
 /// Lets API servers send. What they sent while we were away they may have given up on, so each start

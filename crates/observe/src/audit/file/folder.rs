@@ -19,7 +19,7 @@ pub(super) struct Rotated {
     pub(super) compressed: bool,
     pub(super) device: u64,
     pub(super) inode: u64,
-    /// None for compressed and for empty files.
+    /// None for empty files, and for compressed ones that cannot be read.
     pub(super) head: Option<Head>,
     /// When the file was rotated or last written, in microseconds since 1970.
     pub(super) until: i64,
@@ -65,7 +65,7 @@ fn look(path: PathBuf) -> io::Result<Option<Rotated>> {
     let text = text.unwrap_or_default();
     let plain = text.strip_suffix(".gz");
     let compressed = plain.is_some();
-    let head = if compressed { None } else { Head::read(&file)? };
+    let head = if compressed { Head::unpacked(&file) } else { Head::read(&file)? };
     let written = metadata.mtime().saturating_mul(1_000_000) + metadata.mtime_nsec() / 1000;
     let name = plain.unwrap_or(&text).to_owned();
     let until = stamp(&name).map_or(written, |stamped| {

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::str::FromStr;
 
+use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
 /// How many bytes of a file's first line tell it from others.
@@ -38,10 +39,23 @@ impl Head {
     /// The head of `file`; none while its first line is still shorter than what is hashed and has
     /// no newline.
     pub(super) fn read(file: &File) -> io::Result<Option<Self>> {
+        Self::first(|rest, at| file.read_at(rest, at))
+    }
+
+    /// The head of what a compressed file holds; none also where that cannot be read.
+    pub(super) fn unpacked(file: &File) -> Option<Self> {
+        let mut reader = MultiGzDecoder::new(file);
+        Self::first(|rest, _| reader.read(rest)).ok().flatten()
+    }
+
+    /// From what `read` gives for a buffer and a place, until it gives nothing.
+    fn first(
+        mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    ) -> io::Result<Option<Self>> {
         let mut buffer = [0_u8; HEAD];
         let mut length = 0;
         while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, length as u64) {
+            match read(rest, length as u64) {
                 Ok(0) => break,
                 Ok(count) => length += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,11 +1,12 @@
 //! One open audit log file, read line by line from an offset.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use proofstream_model::EventPlace;
 
 use super::id::{FileId, Head};
@@ -14,6 +15,8 @@ use crate::audit::{AuditGap, AuditLine, GapCause};
 
 /// Bytes read at once while a file is being caught up with.
 const CHUNK: usize = 1 << 20;
+/// Bytes that a compressed file may hold; an API server rotates after 100 MiB unless told otherwise.
+const UNPACKED: u64 = 4 << 30;
 
 /// A file that is held open, so that it can be read to its end even when it is renamed or removed.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Open {
     pub(super) offset: u64,
     /// The line at `offset` has no newline up to here.
     scanned: u64,
+    /// Whether `file` is a compressed one, not unpacked yet.
+    packed: bool,
 }
 
 /// How a read of a file ended.
@@ -50,13 +55,49 @@ impl Open {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        let head = Head::read(&file)?;
+        let packed = path.extension().is_some_and(|extension| extension == "gz");
+        let head = if packed { Head::unpacked(&file) } else { Head::read(&file)? };
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Ok(Some(Self { file, device, inode, head, offset, scanned: offset }))
+        Ok(Some(Self { file, device, inode, head, offset, scanned: offset, packed }))
+    }
+
+    /// Unpacks a compressed file into one without a name, which goes with this. `false`: it cannot be, or is
+    /// larger than an audit log may be.
+    pub(super) fn unpack(&mut self) -> io::Result<bool> {
+        if !self.packed {
+            return Ok(true);
+        }
+        let mut packed = &self.file;
+        packed.rewind()?;
+        let mut plain = tempfile::tempfile()?;
+        let mut reader = MultiGzDecoder::new(BufReader::new(packed)).take(UNPACKED + 1);
+        let mut block = vec![0; 256 << 10];
+        let mut length = 0;
+        loop {
+            // What is wrong with the file itself is no fault of the disk that it is written to.
+            let Ok(count) = reader.read(&mut block) else { return Ok(false) };
+            let Some(read) = block.get(..count).filter(|read| !read.is_empty()) else { break };
+            plain.write_all(read)?;
+            length += count as u64;
+        }
+        if length > UNPACKED {
+            return Ok(false);
+        }
+        self.file = plain;
+        self.packed = false;
+        Ok(true)
     }
 
     pub(super) fn is(&self, device: u64, inode: u64) -> bool {
         (self.device, self.inode) == (device, inode)
+    }
+
+    /// Whether it begins so by now; it may have been empty when it was opened.
+    pub(super) fn begins_with(&self, head: Head) -> bool {
+        match self.head {
+            Some(own) => own == head,
+            None => !self.packed && matches!(Head::read(&self.file), Ok(Some(own)) if own == head),
+        }
     }
 
     pub(super) fn length(&self) -> io::Result<u64> {

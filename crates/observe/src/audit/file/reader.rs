@@ -81,16 +81,16 @@ impl Reader {
         // INVARIANT: each turn fills the batch, ends, or takes a file from the bounded queue.
         while items.len() < self.options.batch_lines {
             let Some(current) = &mut self.current else {
-                match self.queue.pop_front() {
-                    Some(next) => self.current = Some(next),
-                    None => return Ok(()),
+                if self.queue.is_empty() {
+                    return Ok(());
                 }
+                self.take_up(items)?;
                 continue;
             };
             if current.head.is_none() && current.learn()? && self.queue.is_empty() {
                 // It had no line when it was opened: it may have been copied and cut since.
                 let files = folder::rotated(&self.options.path)?;
-                self.enlist(&files, Before::Unknown, items)?;
+                self.enlist(&files, items)?;
                 self.queue.extend(self.current.take());
                 continue;
             }
@@ -108,7 +108,7 @@ impl Reader {
                 }
                 End::Reached { .. } => {
                     items.extend(current.take_rest(&self.path, self.options.line_limit)?);
-                    self.finish();
+                    self.finish(items)?;
                 }
             }
         }
@@ -116,12 +116,32 @@ impl Reader {
     }
 
     /// Goes on to the next file.
-    fn finish(&mut self) {
+    fn finish(&mut self, items: &mut Vec<Tailed>) -> io::Result<()> {
         if let Some(head) = self.current.take().and_then(|file| file.head) {
             self.done.insert(head);
         }
-        self.current = self.queue.pop_front();
         self.settled = false;
+        self.take_up(items)
+    }
+
+    /// Takes the next file of the queue, and unpacks it if need be. One that cannot be is a gap.
+    fn take_up(&mut self, items: &mut Vec<Tailed>) -> io::Result<()> {
+        let Some(next) = self.queue.front_mut() else { return Ok(()) };
+        let readable = next.unpack()?;
+        let Some(next) = self.queue.pop_front() else { return Ok(()) };
+        if readable {
+            self.current = Some(next);
+            return Ok(());
+        }
+        let head = next.head.map(|head| head.to_string()).unwrap_or_default();
+        self.done.extend(next.head);
+        items.push(Tailed::Gap(AuditGap {
+            cause: GapCause::Compressed,
+            file: format!("{}#{}-{head}", self.path, next.inode),
+            offset: next.offset,
+            bytes: None,
+        }));
+        Ok(())
     }
 
     /// Finds where to begin.
@@ -149,7 +169,7 @@ impl Reader {
         let (older, newer) = files.split_at(newer.min(files.len()));
         self.done.extend(older.iter().filter_map(|file| file.head));
         self.listed = older.iter().map(|file| file.name.clone()).collect();
-        self.enlist(newer, Before::Unknown, items)
+        self.enlist(newer, items)
     }
 
     /// Opens the file in which an earlier run stopped, whatever its name is now.
@@ -166,11 +186,13 @@ impl Reader {
                 if found != Found::Live && head != Some(id.head) {
                     continue;
                 }
-                let Some(open) = Open::at(path, offset)? else { continue };
+                let Some(mut open) = Open::at(path, offset)? else { continue };
                 if open.head != Some(id.head) || (open.inode == id.inode) != same_inode {
                     continue;
                 }
-                if open.holds(&resume.place, &resume.witness, self.options.line_limit)? {
+                if open.unpack()?
+                    && open.holds(&resume.place, &resume.witness, self.options.line_limit)?
+                {
                     if found == Found::Live {
                         self.live = Some((open.device, open.inode));
                     }
@@ -192,7 +214,7 @@ impl Reader {
             return Ok(());
         }
         let files = folder::rotated(&self.options.path)?;
-        self.enlist(&files, Before::Held, items)?;
+        self.enlist(&files, items)?;
         self.forget(&files);
         if self.queue.len() >= HELD {
             return Ok(());
@@ -220,36 +242,23 @@ impl Reader {
         }
     }
 
-    /// Queues those of `files` (oldest first) that are new. With
-    /// `Before::Held` the file that was live before is held open, so that the first compressed one
-    /// that is new may be that one.
-    fn enlist(
-        &mut self,
-        files: &[Rotated],
-        before: Before,
-        items: &mut Vec<Tailed>,
-    ) -> io::Result<()> {
-        let live = self.live.filter(|_| before == Before::Held);
-        // One compressed file that is new is the one that is held open, if that has no name now.
-        let mut excused = live.is_some_and(|(device, inode)| {
-            !files.iter().any(|file| (file.device, file.inode) == (device, inode))
-        });
+    /// Queues those of `files` (oldest first) that are new.
+    fn enlist(&mut self, files: &[Rotated], items: &mut Vec<Tailed>) -> io::Result<()> {
         for file in files {
             let gap = |cause| {
                 let file = file.path.to_string_lossy().into_owned();
                 Tailed::Gap(AuditGap { cause, file, offset: 0, bytes: None })
             };
-            if file.compressed {
-                if self.listed.insert(file.name.clone()) && !std::mem::take(&mut excused) {
-                    items.push(gap(GapCause::Compressed));
-                }
-                continue;
-            }
             if self.queue.len() >= HELD {
                 return Ok(());
             }
-            self.listed.insert(file.name.clone());
-            let Some(head) = file.head else { continue };
+            let new = self.listed.insert(file.name.clone());
+            let Some(head) = file.head else {
+                if file.compressed && new {
+                    items.push(gap(GapCause::Compressed));
+                }
+                continue;
+            };
             if self.done.contains(&head) || self.reads(head) || self.holds(file.device, file.inode)
             {
                 continue;
@@ -271,8 +280,9 @@ impl Reader {
             if lost.is(file.device, file.inode) {
                 continue;
             }
-            if let Some(copy) = Open::at(&file.path, lost.offset)?
+            if let Some(mut copy) = Open::at(&file.path, lost.offset)?
                 && copy.head == lost.head
+                && copy.unpack()?
                 && copy.length()? >= lost.offset
             {
                 self.current = Some(copy);
@@ -305,7 +315,7 @@ impl Reader {
         // The same inode holds a new file now; what was copied away in between comes first.
         self.done.extend(lost.head);
         self.live = None;
-        self.enlist(&files, Before::Unknown, items)
+        self.enlist(&files, items)
     }
 
     fn look(&self) -> io::Result<Option<(u64, u64)>> {
@@ -321,7 +331,7 @@ impl Reader {
     }
 
     fn reads(&self, head: Head) -> bool {
-        self.current.iter().chain(&self.queue).any(|file| file.head == Some(head))
+        self.current.iter().chain(&self.queue).any(|file| file.begins_with(head))
     }
 }
 
@@ -329,11 +339,4 @@ impl Reader {
 enum Found {
     Rotated(usize),
     Live,
-}
-
-/// Whether the file that was live before is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Held,
-    Unknown,
 }

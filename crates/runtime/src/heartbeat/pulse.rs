@@ -1,0 +1,243 @@
+//! What is known of one source by its heartbeats. Pure.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proofstream_model::Timestamp;
+
+/// Beats that are waited for at a time; the oldest go first.
+const WAITING: usize = 256;
+/// A silence is recorded again after this long, so that its end is never far behind.
+const AGAIN: Duration = Duration::from_hours(1);
+
+/// How a source is.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse {
+    waiting: VecDeque<(String, Timestamp)>,
+    /// When the last beat came back that was sent last, and how long it took.
+    last: Option<(Timestamp, Duration)>,
+    silence: Option<Silence>,
+    /// Whether the API server's policy logs no beats: the source brings other events and none of them.
+    unlogged: bool,
+    sum: Sum,
+    summed_from: Option<Timestamp>,
+}
+
+/// What became of beats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// How many were sent.
+    pub sent: u64,
+    /// How many came back in time.
+    pub held: u64,
+    /// How many came back later than that.
+    pub late: u64,
+    /// The longest that one which held took, in milliseconds.
+    pub slowest: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Silence {
+    from: Timestamp,
+    told: Timestamp,
+    /// Beats that were sent since, and those of them that came back after all.
+    missed: u64,
+    back: u64,
+}
+
+/// A stretch to be recorded as a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+    /// Why.
+    pub cause: String,
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// Since when nothing comes back; none while it does.
+    pub fn silent_since(&self) -> Option<Timestamp> {
+        self.silence.as_ref().map(|silence| silence.from)
+    }
+
+    /// When the last beat came back, and how long it took.
+    pub fn last(&self) -> Option<(Timestamp, Duration)> {
+        self.last
+    }
+
+    /// Whether beats are not logged, and so say nothing.
+    pub fn is_unlogged(&self) -> bool {
+        self.unlogged
+    }
+
+    /// A beat was sent and answered.
+    pub fn sent(&mut self, id: &str, at: Timestamp) {
+        self.sum.sent += 1;
+        self.summed_from.get_or_insert(at);
+        self.waiting.push_back((id.to_owned(), at));
+        if self.waiting.len() > WAITING {
+            self.waiting.pop_front();
+        }
+    }
+
+    /// A beat's event came. Ends a silence: what was sent before it and is not back by now is lost, or will
+    /// be late.
+    pub fn came_back(&mut self, id: &str, now: Timestamp) -> Option<Change> {
+        let place = self.waiting.iter().position(|(waiting, _)| waiting == id)?;
+        let (_, sent) = self.waiting.remove(place)?;
+        let took = between(sent, now);
+        self.unlogged = false;
+        self.last = Some((now, took));
+        let Some(silence) = &mut self.silence else {
+            self.sum.held += 1;
+            self.sum.slowest =
+                self.sum.slowest.max(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+            return None;
+        };
+        self.sum.late += 1;
+        silence.back += 1;
+        // Those before it are looked for until they are overdue; with the youngest the silence ends.
+        if self.waiting.iter().any(|(_, other)| *other > sent) {
+            return None;
+        }
+        let Silence { from, missed, back, .. } = self.silence.take()?;
+        let lost = missed.saturating_sub(back.min(missed));
+        self.waiting.clear();
+        let cause = if lost == 0 {
+            format!("late: the source was silent and brought all {missed} heartbeats after all")
+        } else {
+            format!(
+                "silent no more: {lost} of {missed} heartbeats did not come back, and what was logged meanwhile may be missing"
+            )
+        };
+        Some(Change { from, to: now, cause })
+    }
+
+    /// Looks for beats that take too long. `events` is how many events the source has brought in all.
+    pub fn overdue(&mut self, now: Timestamp, patience: Duration, events: u64) -> Option<Change> {
+        let late = self.waiting.iter().filter(|(_, sent)| between(*sent, now) > patience).count();
+        if late == 0 {
+            return None;
+        }
+        if let Some(silence) = &mut self.silence {
+            silence.missed = silence.missed.max(silence.back + late as u64);
+            if between(silence.told, now) < AGAIN {
+                return None;
+            }
+            silence.told = now;
+            let from = silence.from;
+            return Some(Change { from, to: now, cause: "silent: still".to_owned() });
+        }
+        if self.last.is_none() && events > 0 {
+            self.unlogged = true;
+            self.waiting.retain(|(_, sent)| between(*sent, now) <= patience);
+            return None;
+        }
+        let first = self.waiting.front().map_or(now, |(_, sent)| *sent);
+        let from = self.last.map_or(first, |(at, _)| at.min(first));
+        self.silence = Some(Silence { from, told: now, missed: late as u64, back: 0 });
+        let seconds = patience.as_secs();
+        let cause = format!(
+            "silent: a heartbeat sent to the API server did not come back within {seconds} s"
+        );
+        Some(Change { from, to: now, cause })
+    }
+
+    /// What became of beats since the last time.
+    pub fn take_sum(&mut self) -> Sum {
+        self.summed_from = None;
+        std::mem::take(&mut self.sum)
+    }
+
+    /// When the first beat was sent that is in no sum yet.
+    pub fn first_unsummed(&self) -> Option<Timestamp> {
+        self.summed_from
+    }
+}
+
+/// Between two moments; none where the clock went back.
+fn between(from: Timestamp, to: Timestamp) -> Duration {
+    let micros = to.micros().saturating_sub(from.micros());
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(1_790_000_000_000_000 + seconds * 1_000_000)
+    }
+
+    #[test]
+    fn beats_that_come_back_are_counted() {
+        let mut pulse = Pulse::default();
+        for beat in 0..3 {
+            pulse.sent(&beat.to_string(), at(beat * 5));
+            assert_eq!(pulse.came_back(&beat.to_string(), at(beat * 5 + beat)), None);
+            assert_eq!(pulse.overdue(at(beat * 5 + 4), PATIENCE, 0), None);
+        }
+        assert_eq!(pulse.came_back("somebody else's", at(20)), None);
+        assert_eq!(pulse.first_unsummed(), Some(at(0)));
+        assert_eq!(pulse.take_sum(), Sum { sent: 3, held: 3, late: 0, slowest: 2_000 });
+        assert_eq!((pulse.take_sum(), pulse.first_unsummed()), (Sum::default(), None));
+    }
+
+    #[test]
+    fn a_silence_has_a_beginning_and_an_end_and_says_what_is_lost() {
+        let mut pulse = Pulse::default();
+        pulse.sent("a", at(0));
+        assert_eq!(pulse.came_back("a", at(1)), None);
+        pulse.sent("b", at(5));
+        pulse.sent("c", at(10));
+        assert_eq!(pulse.overdue(at(15), PATIENCE, 9), None);
+        let change = pulse.overdue(at(16), PATIENCE, 9).expect("silent");
+        assert_eq!((change.from, change.to), (at(1), at(16)));
+        assert!(change.cause.starts_with("silent: a heartbeat"), "{}", change.cause);
+        assert_eq!(pulse.silent_since(), Some(at(1)));
+        // Told once, and again after an hour.
+        assert_eq!(pulse.overdue(at(60), PATIENCE, 9), None);
+        assert!(pulse.overdue(at(16 + 3_600), PATIENCE, 9).is_some());
+        pulse.sent("d", at(3_700));
+        let change = pulse.came_back("d", at(3_702)).expect("ended");
+        assert_eq!((change.from, change.to), (at(1), at(3_702)));
+        assert!(change.cause.contains("2 of 2 heartbeats did not come back"), "{}", change.cause);
+        assert_eq!(pulse.silent_since(), None);
+    }
+
+    #[test]
+    fn what_comes_late_is_not_lost() {
+        let mut pulse = Pulse::default();
+        pulse.sent("a", at(0));
+        assert_eq!(pulse.came_back("a", at(1)), None);
+        pulse.sent("b", at(5));
+        pulse.sent("c", at(10));
+        assert!(pulse.overdue(at(30), PATIENCE, 1).is_some());
+        assert_eq!(pulse.came_back("b", at(31)), None);
+        let change = pulse.came_back("c", at(31)).expect("ended");
+        assert!(change.cause.starts_with("late: "), "{}", change.cause);
+        assert_eq!(pulse.take_sum(), Sum { sent: 3, held: 1, late: 2, slowest: 1_000 });
+    }
+
+    #[test]
+    fn a_policy_that_logs_no_beats_is_no_silence() {
+        let mut pulse = Pulse::default();
+        pulse.sent("a", at(0));
+        assert_eq!(pulse.overdue(at(11), PATIENCE, 3), None);
+        assert!(pulse.is_unlogged() && pulse.silent_since().is_none());
+        pulse.sent("b", at(20));
+        assert_eq!(pulse.came_back("b", at(21)), None);
+        assert!(!pulse.is_unlogged());
+        // Nothing at all came: that is silence from the beginning.
+        let mut pulse = Pulse::default();
+        pulse.sent("a", at(0));
+        let change = pulse.overdue(at(11), PATIENCE, 0).expect("silent");
+        assert_eq!(change.from, at(0));
+    }
+}

@@ -1,0 +1,171 @@
+//! Heartbeats on a real API server: what comes back, a source that falls silent and speaks again, and an audit
+//! policy that logs none of them.
+
+#![cfg(test)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use proofstream_e2e::{Audit, Cluster, ClusterOptions, Document, wait_until};
+use proofstream_model::{GapBody, ProbeBody, Record};
+use proofstream_server::up::{self, Config, Handles, Page, Up};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const SOURCE: &str = "audit-file/local";
+const POLICY: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules: [{level: Metadata}]
+";
+const WITHOUT: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- {level: None, resources: [{group: authorization.k8s.io}]}
+- {level: Metadata}
+";
+
+/// Proofstream, in this process.
+struct Running {
+    handles: Handles,
+    page: Page,
+    stop: CancellationToken,
+    ended: JoinHandle<Result<(), up::UpError>>,
+}
+
+impl Running {
+    async fn start(cluster: &Cluster, data: &Path) -> Result<Self> {
+        let mut config = Config { data: data.to_owned(), ..Config::default() };
+        config.kubeconfig = Some(cluster.kubeconfig_path());
+        config.webhook.listen = "127.0.0.1:0".parse()?;
+        config.web.listen = "127.0.0.1:0".parse()?;
+        let path = cluster.audit_log().context("no audit log")?;
+        config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned(), server: None }];
+        config.audit.heartbeat_seconds = 1;
+        config.audit.silence_seconds = 4;
+        let stop = CancellationToken::new();
+        let mut up = Up::start(config, stop.clone()).await?;
+        let page = up.add_parts().await?;
+        let handles = up.handles.clone();
+        Ok(Self { handles, page, stop, ended: tokio::spawn(up.wait()) })
+    }
+
+    fn records(&self, kind: &str) -> Result<Vec<Record>> {
+        let mut observer = self.handles.writer.observe(0);
+        let mut found = Vec::new();
+        while observer.position() < self.handles.writer.durable_end() {
+            let Some(observed) = observer.next(Duration::from_secs(5))? else { break };
+            found.extend(observed.lines().filter_map(|line| Record::parse(line).ok()));
+        }
+        found.retain(|record| record.kind == kind);
+        Ok(found)
+    }
+
+    fn gaps(&self) -> Result<Vec<GapBody>> {
+        self.records("gap")?
+            .iter()
+            .map(|record| Ok(record.body().context("a gap")??))
+            .filter(|gap: &Result<GapBody>| gap.as_ref().is_ok_and(|gap| gap.source == SOURCE))
+            .collect()
+    }
+
+    /// Waits until the page says something of the source, and gives all that it says.
+    async fn says(&self, what: &str) -> Result<String> {
+        let mut last = String::new();
+        wait_until(what, PATIENCE, || async {
+            let health = self.health().await?;
+            ensure!(health.contains(what), "{health}");
+            Ok(())
+        })
+        .await?;
+        last.push_str(&self.health().await?);
+        Ok(last)
+    }
+
+    async fn health(&self) -> Result<String> {
+        let url = format!("{}/api/v1/overview", self.page.url);
+        let bearer = format!("Bearer {}", self.page.token);
+        let text = tokio::task::spawn_blocking(move || -> Result<String> {
+            let mut answer = ureq::get(url).header("authorization", bearer).call()?;
+            Ok(answer.body_mut().read_to_string()?)
+        })
+        .await??;
+        let overview: Value = serde_json::from_str(&text)?;
+        let parts = overview["health"].as_array().context("no health")?;
+        let part = parts.iter().find(|part| part["part"] == SOURCE).context("no such part")?;
+        Ok(format!("{} {}", part["state"], part["detail"]))
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        Ok(self.ended.await??)
+    }
+}
+
+async fn cluster(policy: &str) -> Result<Cluster> {
+    let audit = Some(Audit::to_log(Document::text(policy)));
+    Cluster::start(ClusterOptions { audit, ..ClusterOptions::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_falls_silent_is_a_gap_with_its_bounds() -> Result<()> {
+    let cluster = cluster(POLICY).await?;
+    let data = tempfile::tempdir()?;
+    let running = Running::start(&cluster, data.path()).await?;
+    running.says("last heartbeat came back").await?;
+    ensure!(running.gaps()?.is_empty(), "{:?}", running.gaps()?);
+
+    // Somebody rotates as one rotates other logs: the API server goes on writing into a file without a name.
+    let log = cluster.audit_log().context("no log")?;
+    std::fs::remove_file(&log)?;
+    std::fs::write(&log, "")?;
+    let said = running.says("SILENT since").await?;
+    ensure!(said.contains("failing"), "{said}");
+    wait_until("the gap", PATIENCE, || async {
+        let gaps = running.gaps()?;
+        let silent = gaps.iter().find(|gap| gap.cause.starts_with("silent: a heartbeat"));
+        let silent = silent.context("no gap yet")?;
+        ensure!(silent.from < silent.to, "{silent:?}");
+        Ok(())
+    })
+    .await?;
+
+    // Another start opens a new file.
+    cluster.stop_api_server().await?;
+    cluster.start_api_server().await?;
+    wait_until("the end of the silence", PATIENCE, || async {
+        let gaps = running.gaps()?;
+        let found = gaps.iter().find(|gap| gap.cause.contains("heartbeats did not come back"));
+        let end = found.with_context(|| format!("{gaps:?}"))?;
+        ensure!(gaps.iter().any(|gap| gap.from == end.from && gap.to < end.to), "{gaps:?}");
+        Ok(())
+    })
+    .await?;
+    running.says("last heartbeat came back").await?;
+
+    // What became of the beats is evidence, written when we stop at the latest.
+    running.stop().await?;
+    let running = Running::start(&cluster, data.path()).await?;
+    let probes = running.records("probe")?;
+    let first = probes.first().context("no probe")?;
+    ensure!(first.source == "probe" && first.controls == ["audit-logging"], "{first:?}");
+    let probe: ProbeBody = first.body().context("a probe")??;
+    ensure!(probe.probe == "audit-heartbeat" && probe.about == SOURCE, "{probe:?}");
+    ensure!(probe.held > 0 && probe.held < probe.sent && probe.from < probe.to, "{probe:?}");
+    running.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_logs_no_heartbeats_is_said_and_is_no_gap() -> Result<()> {
+    let cluster = cluster(WITHOUT).await?;
+    let data = tempfile::tempdir()?;
+    let running = Running::start(&cluster, data.path()).await?;
+    let said = running.says("policy logs no heartbeats").await?;
+    ensure!(said.contains("not evaluated"), "{said}");
+    ensure!(running.gaps()?.is_empty(), "{:?}", running.gaps()?);
+    running.stop().await
+}
