@@ -39,12 +39,17 @@ struct Running {
 
 impl Running {
     async fn start(cluster: &Cluster, data: &Path) -> Result<Self> {
+        Self::start_with(cluster, data, None).await
+    }
+
+    async fn start_with(cluster: &Cluster, data: &Path, policy: Option<&Path>) -> Result<Self> {
         let mut config = Config { data: data.to_owned(), ..Config::default() };
         config.kubeconfig = Some(cluster.kubeconfig_path());
         config.webhook.listen = "127.0.0.1:0".parse()?;
         config.web.listen = "127.0.0.1:0".parse()?;
         let path = cluster.audit_log().context("no audit log")?;
         config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned(), server: None }];
+        config.audit.policy = policy.map(Path::to_owned);
         config.audit.heartbeat_seconds = 1;
         config.audit.silence_seconds = 4;
         let stop = CancellationToken::new();
@@ -75,18 +80,20 @@ impl Running {
 
     /// Waits until the page says something of the source, and gives all that it says.
     async fn says(&self, what: &str) -> Result<String> {
-        let mut last = String::new();
+        self.says_of(SOURCE, what).await
+    }
+
+    async fn says_of(&self, part: &str, what: &str) -> Result<String> {
         wait_until(what, PATIENCE, || async {
-            let health = self.health().await?;
+            let health = self.health(part).await?;
             ensure!(health.contains(what), "{health}");
             Ok(())
         })
         .await?;
-        last.push_str(&self.health().await?);
-        Ok(last)
+        self.health(part).await
     }
 
-    async fn health(&self) -> Result<String> {
+    async fn health(&self, name: &str) -> Result<String> {
         let url = format!("{}/api/v1/overview", self.page.url);
         let bearer = format!("Bearer {}", self.page.token);
         let text = tokio::task::spawn_blocking(move || -> Result<String> {
@@ -96,7 +103,7 @@ impl Running {
         .await??;
         let overview: Value = serde_json::from_str(&text)?;
         let parts = overview["health"].as_array().context("no health")?;
-        let part = parts.iter().find(|part| part["part"] == SOURCE).context("no such part")?;
+        let part = parts.iter().find(|part| part["part"] == name).context("no such part")?;
         Ok(format!("{} {}", part["state"], part["detail"]))
     }
 
@@ -168,4 +175,45 @@ async fn a_policy_that_logs_no_heartbeats_is_said_and_is_no_gap() -> Result<()> 
     ensure!(said.contains("not evaluated"), "{said}");
     ensure!(running.gaps()?.is_empty(), "{:?}", running.gaps()?);
     running.stop().await
+}
+
+/// The policy that the API server runs with is held against what arrives; so is another one, which is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_is_held_against_the_audit_policy() -> Result<()> {
+    let recommended = proofstream_audit::recommended();
+    let cluster = cluster(recommended).await?;
+    let data = tempfile::tempdir()?;
+    let file = data.path().join("policy.yaml");
+    std::fs::write(&file, recommended)?;
+    let running = Running::start_with(&cluster, &data.path().join("data"), Some(&file)).await?;
+    let well = "what an auditor asks about is logged";
+    let said = running.says_of("audit policy", well).await?;
+    cluster.create_namespace("payments").await?;
+    wait_until("events held against the policy", PATIENCE, || async {
+        let (held, apart) = counts(&running.health("audit policy").await?)?;
+        ensure!(held > 100 && apart == 0, "{held} {apart}");
+        Ok(())
+    })
+    .await?;
+    ensure!(said.contains("working"), "{said}");
+    running.stop().await?;
+
+    // Somebody changed the file, and the API server was not restarted.
+    std::fs::write(&file, recommended.replace("- level: Metadata\n", "- level: Request\n"))?;
+    let running = Running::start_with(&cluster, &data.path().join("other"), Some(&file)).await?;
+    let said = running.says_of("audit policy", "runs with another policy than this file").await?;
+    ensure!(said.contains("failing") && said.contains("came at Metadata"), "{said}");
+    ensure!(said.contains("bodies of secrets"), "{said}");
+    running.stop().await
+}
+
+/// How many events came at the policy's levels, and how many did not.
+fn counts(said: &str) -> Result<(u64, u64)> {
+    let number = |before: &str| {
+        let text = said.split(before).next()?;
+        text.rsplit(' ').find(|word| !word.is_empty())?.parse().ok()
+    };
+    let held = number(" events came at its levels").with_context(|| said.to_owned())?;
+    let apart = if said.contains(" at others:") { number(" at others:") } else { Some(0) };
+    Ok((held, apart.context("no number")?))
 }

@@ -6,7 +6,10 @@ mod catalog_folder;
 mod completions;
 mod control;
 mod export;
+mod ledger;
 mod policy;
+mod record;
+mod since;
 mod up;
 mod webhooks;
 
@@ -49,9 +52,15 @@ enum Command {
     Control(control::ControlCommand),
     /// Write the evidence of a period as a bundle that an auditor can check without us.
     Export(export::Export),
+    /// What the ledger holds: sources, the time that they cover, gaps.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Judge manifests with policies, and run the policies' tests; no cluster needed.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// A record of the ledger, with its proof.
+    #[command(subcommand)]
+    Record(record::RecordCommand),
     /// Run everything in one process: webhook, watch, ledger, API and page.
     Up(up::Up),
     /// Who enforces which kind of policy, and the way out in an emergency.
@@ -78,6 +87,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, console: &mut Console)
             Command::AuditWebhook(command) => audit_webhook::run(&command, console),
             Command::Control(command) => control::run(&command, console),
             Command::Export(command) => export::run(&command, console),
+            Command::Ledger(command) => ledger::run(&command, console),
+            Command::Record(command) => record::run(&command, console),
             Command::Policy(command) => policy::run(command, console),
             Command::Up(command) => up::run(&command, console),
             Command::Webhooks(command) => webhooks::run(&command, console),

@@ -1,6 +1,7 @@
 //! Policies judged without a cluster: what `proofstream policy` does, without arguments and output.
 
 pub mod context;
+pub mod coverage;
 pub mod expectation;
 pub mod files;
 pub mod judge;

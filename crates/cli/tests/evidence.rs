@@ -9,7 +9,7 @@ use std::time::Duration;
 use proofstream_cli::{Console, ExitCode, run};
 use proofstream_ledger::storage::Directory;
 use proofstream_ledger::verify::{Folder, Options, verify_bundle};
-use proofstream_ledger::writer::{Draft, Start, Writer, WriterOptions};
+use proofstream_ledger::writer::{Draft, Loss, Start, Writer, WriterOptions};
 
 /// A stream that can be read afterwards.
 #[derive(Clone, Default)]
@@ -189,4 +189,61 @@ fn a_broken_catalog_is_told_by_file_and_line() {
     let (code, _, error) = proofstream(&["control", "list", "--catalog", &catalog]);
     assert_eq!(code, 2);
     assert!(error.contains("frameworks/f-1.yaml:"), "{error}");
+}
+
+#[test]
+fn a_ledger_says_what_it_covers_and_shows_a_record_with_its_proof() {
+    let folder = data().unwrap();
+    let data = folder.path().display().to_string();
+    let writer = open(folder.path()).unwrap();
+    let source = writer.source("audit-file/a", Start::Resume).unwrap();
+    let time = |text: &str| proofstream_ledger::time::Time::parse_rfc3339(text).unwrap();
+    let (from, to) = (time("2020-01-01T00:00:00Z"), time("2020-01-01T00:01:00Z"));
+    let cause = "silent: nothing came".to_owned();
+    source.report_gap(Loss { count: None, from, to, cause }).unwrap();
+    writer.close().unwrap();
+
+    let (code, out, error) = proofstream(&["ledger", "status", "--data", &data]);
+    assert_eq!((code, error.as_str()), (1, ""), "{out}");
+    assert!(out.contains("audit-file/a  1 record,") && out.contains("SILENT"), "{out}");
+    assert!(out.contains("100.00% of 0 s since then without a gap"), "{out}");
+    assert!(out.contains("(number unknown): silent: nothing came"), "{out}");
+    let (_, out, _) = proofstream(&["ledger", "status", "--data", &data, "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let sources = status["sources"].as_array().unwrap();
+    let file = sources.iter().find(|source| source["source"] == "audit-file/a").unwrap();
+    assert_eq!(file["gaps"][0]["cause"], "silent: nothing came");
+
+    let show = |id: &str| proofstream(&["record", "show", id, "--data", &data, "--output", "json"]);
+    let records = status["records"].as_u64().unwrap();
+    for seq in 0..records {
+        let (code, out, error) = show(&seq.to_string());
+        assert_eq!((code, error.as_str()), (0, ""));
+        let shown: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(shown["record"]["seq"], seq);
+        let place = format!("{}:{}", shown["segment"].as_str().unwrap(), shown["line"]);
+        assert_eq!(show(&place), (0, out, String::new()));
+    }
+    let (code, out, _) = proofstream(&["record", "show", "0", "--data", &data]);
+    assert!(code == 0 && out.contains("proven  line 1 of segments/"), "{out}");
+    let (code, _, error) = show(&records.to_string());
+    assert!(code == 2 && error.contains("is not among"), "{error}");
+    assert_eq!(show("nonsense").0, 2);
+    let (code, _, error) = proofstream(&["ledger", "status", "--data", &format!("{data}/nowhere")]);
+    assert!(code == 2 && error.contains("no sealed ledger"), "{error}");
+
+    // A byte of a segment changed: not what was signed.
+    let segments = folder.path().join("ledger/segments");
+    let mut pending = vec![segments];
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    assert_eq!(show("0").0, 4);
 }

@@ -258,7 +258,12 @@ fn by_trail(
     }
     unseen(&mut found, seen, until);
     for gap in gaps_like("audit-", question, history) {
-        found.lapse(gap_words(gap));
+        // What came late is there now.
+        if gap.body.count == Some(0) {
+            found.say(gap_words(gap));
+        } else {
+            found.lapse(gap_words(gap));
+        }
     }
     found.settle();
     found
@@ -338,6 +343,7 @@ fn gaps_like<'h>(prefix: &str, question: &Question<'_>, history: &'h History) ->
 pub(crate) fn gap_words(gap: &Gap) -> String {
     let body = &gap.body;
     let missing = match body.count {
+        Some(0) => "none missing".to_owned(),
         Some(count) => format!("{count} missing"),
         None => "number unknown".to_owned(),
     };

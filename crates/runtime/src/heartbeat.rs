@@ -19,7 +19,7 @@ use proofstream_model::{ControlId, Entry, ProbeBody, Timestamp};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::Clock;
-use crate::ingest::{BEAT, Intake};
+use crate::ingest::{BEAT, Intake, Stretch};
 use crate::recorder::Recorder;
 
 pub use pulse::{Change, Pulse, Sum};
@@ -141,8 +141,8 @@ impl Heartbeat {
                 }
                 changes.extend(pulse.overdue(now, patience, events));
             });
-            for Change { from, to, cause } in changes {
-                intake.gap(from, to, &cause);
+            for Change { from, to, count, cause } in changes {
+                intake.gap(&Stretch { from, to, count, cause: &cause });
             }
         }
     }

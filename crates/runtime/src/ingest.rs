@@ -14,6 +14,7 @@
 mod blocks;
 mod controls;
 mod decisions;
+mod expected;
 mod follow;
 mod intake;
 mod prepare;
@@ -28,10 +29,11 @@ use proofstream_model::{Block, ControlRef, Decision, DecisionRef, Enforcer, Even
 
 pub use controls::StoreControls;
 pub use decisions::{DecisionLookup, Known, RecentDecisions};
+pub use expected::Expected;
 pub use follow::{follow, resume_from};
 pub use intake::{Intake, IntakeError, SourceCounters, accept};
 pub use prepare::BEAT;
-pub use sink::{Durable, EventSink, LedgerSink, Point, SinkError, Taken};
+pub use sink::{Durable, EventSink, LedgerSink, Point, SinkError, Stretch, Taken};
 pub use uncalled::Uncalled;
 
 use recent::Recent;
@@ -50,6 +52,8 @@ pub struct Options {
     pub decisions: Arc<dyn DecisionLookup>,
     /// What policies stand for.
     pub controls: Arc<dyn PolicyControls>,
+    /// The API server's audit policy, if it is known.
+    pub expected: Arc<Expected>,
     /// How many blocks, and how many events of webhooks, are remembered against doubles.
     pub remembered: usize,
 }

@@ -22,7 +22,7 @@ use hyper::body::Body;
 use proofstream_model::Timestamp;
 use proofstream_observe::audit::webhook::BODY_LIMIT;
 use proofstream_runtime::clock::Clock;
-use proofstream_runtime::ingest::{Intake, IntakeError, accept};
+use proofstream_runtime::ingest::{Intake, IntakeError, Stretch, accept};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -225,7 +225,7 @@ impl AuditWebhooks {
     fn lose(&self, host: &Host, intake: &Intake, cause: &str) {
         host.counters.refused.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
-        intake.gap(now, now, cause);
+        intake.gap(&Stretch { from: now, to: now, count: None, cause });
     }
 }
 

@@ -35,6 +35,7 @@ use crate::listener::{self, Bounds};
 use crate::private_file;
 use crate::routes::Routes;
 
+mod audit_policy;
 mod config;
 mod connect;
 mod derived;

@@ -100,6 +100,7 @@ impl Stand {
             cluster: None,
             decisions: recent,
             controls: Arc::new(StoreControls::new(policies, catalog)),
+            expected: Arc::default(),
             remembered: 100,
         }));
         let source = writer.source("audit-webhook/cp-1", Start::NewEpoch).unwrap();

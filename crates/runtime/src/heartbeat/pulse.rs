@@ -13,7 +13,7 @@ const AGAIN: Duration = Duration::from_hours(1);
 /// How a source is.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
-    waiting: VecDeque<(String, Timestamp)>,
+    waiting: VecDeque<Waiting>,
     /// When the last beat came back that was sent last, and how long it took.
     last: Option<(Timestamp, Duration)>,
     silence: Option<Silence>,
@@ -37,10 +37,17 @@ pub struct Sum {
 }
 
 #[derive(Debug, Clone)]
+struct Waiting {
+    id: String,
+    sent: Timestamp,
+    overdue: bool,
+}
+
+#[derive(Debug, Clone)]
 struct Silence {
     from: Timestamp,
     told: Timestamp,
-    /// Beats that were sent since, and those of them that came back after all.
+    /// Beats that were overdue in it, and those of them that came back after all.
     missed: u64,
     back: u64,
 }
@@ -52,6 +59,8 @@ pub struct Change {
     pub from: Timestamp,
     /// Until when.
     pub to: Timestamp,
+    /// How many are missing, where that is known: 0 where all came late.
+    pub count: Option<u64>,
     /// Why.
     pub cause: String,
 }
@@ -78,73 +87,79 @@ impl Pulse {
     pub fn sent(&mut self, id: &str, at: Timestamp) {
         self.sum.sent += 1;
         self.summed_from.get_or_insert(at);
-        self.waiting.push_back((id.to_owned(), at));
+        self.waiting.push_back(Waiting { id: id.to_owned(), sent: at, overdue: false });
         if self.waiting.len() > WAITING {
             self.waiting.pop_front();
         }
     }
 
-    /// A beat's event came. Ends a silence: what was sent before it and is not back by now is lost, or will
-    /// be late.
+    /// A beat's event came. The youngest of those that are waited for ends a silence: what was overdue before
+    /// it and is not back by now is lost.
     pub fn came_back(&mut self, id: &str, now: Timestamp) -> Option<Change> {
-        let place = self.waiting.iter().position(|(waiting, _)| waiting == id)?;
-        let (_, sent) = self.waiting.remove(place)?;
+        let place = self.waiting.iter().position(|waiting| waiting.id == id)?;
+        let Waiting { sent, overdue, .. } = self.waiting.remove(place)?;
         let took = between(sent, now);
         self.unlogged = false;
         self.last = Some((now, took));
-        let Some(silence) = &mut self.silence else {
+        if overdue {
+            self.sum.late += 1;
+        } else {
             self.sum.held += 1;
-            self.sum.slowest =
-                self.sum.slowest.max(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-            return None;
-        };
-        self.sum.late += 1;
-        silence.back += 1;
-        // Those before it are looked for until they are overdue; with the youngest the silence ends.
-        if self.waiting.iter().any(|(_, other)| *other > sent) {
+            let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            self.sum.slowest = self.sum.slowest.max(took);
+        }
+        let silence = self.silence.as_mut()?;
+        silence.back += u64::from(overdue);
+        if self.waiting.iter().any(|other| other.sent > sent) {
             return None;
         }
         let Silence { from, missed, back, .. } = self.silence.take()?;
-        let lost = missed.saturating_sub(back.min(missed));
-        self.waiting.clear();
+        self.waiting.retain(|waiting| !waiting.overdue);
+        let lost = missed.saturating_sub(back);
         let cause = if lost == 0 {
             format!("late: the source was silent and brought all {missed} heartbeats after all")
         } else {
             format!(
-                "silent no more: {lost} of {missed} heartbeats did not come back, and what was logged meanwhile may be missing"
+                "silent no more: {lost} of {missed} heartbeats did not come back, and what was logged \
+                 meanwhile may be missing"
             )
         };
-        Some(Change { from, to: now, cause })
+        let count = (lost == 0).then_some(0);
+        Some(Change { from, to: now, count, cause })
     }
 
     /// Looks for beats that take too long. `events` is how many events the source has brought in all.
     pub fn overdue(&mut self, now: Timestamp, patience: Duration, events: u64) -> Option<Change> {
-        let late = self.waiting.iter().filter(|(_, sent)| between(*sent, now) > patience).count();
-        if late == 0 {
+        let late = |waiting: &Waiting| !waiting.overdue && between(waiting.sent, now) > patience;
+        if self.last.is_none() && events > 0 && self.waiting.iter().any(late) {
+            self.unlogged = true;
+            self.waiting.retain(|waiting| !late(waiting));
             return None;
         }
+        let mut news = 0;
+        let mut first = None;
+        for waiting in self.waiting.iter_mut().filter(|waiting| late(waiting)) {
+            waiting.overdue = true;
+            news += 1;
+            first.get_or_insert(waiting.sent);
+        }
         if let Some(silence) = &mut self.silence {
-            silence.missed = silence.missed.max(silence.back + late as u64);
+            silence.missed += news;
             if between(silence.told, now) < AGAIN {
                 return None;
             }
             silence.told = now;
-            let from = silence.from;
-            return Some(Change { from, to: now, cause: "silent: still".to_owned() });
+            let (from, cause) = (silence.from, "silent: still".to_owned());
+            return Some(Change { from, to: now, count: None, cause });
         }
-        if self.last.is_none() && events > 0 {
-            self.unlogged = true;
-            self.waiting.retain(|(_, sent)| between(*sent, now) <= patience);
-            return None;
-        }
-        let first = self.waiting.front().map_or(now, |(_, sent)| *sent);
+        let first = first?;
         let from = self.last.map_or(first, |(at, _)| at.min(first));
-        self.silence = Some(Silence { from, told: now, missed: late as u64, back: 0 });
+        self.silence = Some(Silence { from, told: now, missed: news, back: 0 });
         let seconds = patience.as_secs();
         let cause = format!(
             "silent: a heartbeat sent to the API server did not come back within {seconds} s"
         );
-        Some(Change { from, to: now, cause })
+        Some(Change { from, to: now, count: None, cause })
     }
 
     /// What became of beats since the last time.
@@ -221,8 +236,17 @@ mod tests {
         assert!(pulse.overdue(at(30), PATIENCE, 1).is_some());
         assert_eq!(pulse.came_back("b", at(31)), None);
         let change = pulse.came_back("c", at(31)).expect("ended");
-        assert!(change.cause.starts_with("late: "), "{}", change.cause);
+        assert!(change.cause.starts_with("late: ") && change.count == Some(0), "{change:?}");
         assert_eq!(pulse.take_sum(), Sum { sent: 3, held: 1, late: 2, slowest: 1_000 });
+        // One that is missing among others that come is a hole, and no more than that.
+        pulse.sent("d", at(100));
+        pulse.sent("e", at(105));
+        assert_eq!(pulse.came_back("e", at(106)), None);
+        let change = pulse.overdue(at(111), PATIENCE, 9).expect("a hole");
+        assert_eq!((change.from, change.count), (at(100), None));
+        pulse.sent("f", at(112));
+        let change = pulse.came_back("f", at(113)).expect("ended");
+        assert!(change.cause.contains("1 of 1 heartbeats did not come back"), "{}", change.cause);
     }
 
     #[test]

@@ -9,10 +9,12 @@ use proofstream_observe::audit::event::Event;
 use proofstream_observe::audit::file::{Resume, Tail, TailOptions, Tailed};
 
 use super::prepare::Prepared;
-use super::{Durable, Intake, SinkError};
+use super::{Durable, Intake, SinkError, Stretch};
 
 /// How long a full ledger, an unreadable file or a failing disk is left alone.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Seconds after which what was not read is late.
+const LATE: i64 = 120;
 
 /// Where to go on after a restart: behind the last event that is in the ledger.
 pub fn resume_from(last: &EventBody) -> Option<Resume> {
@@ -42,6 +44,7 @@ pub async fn follow(
 ) -> Result<(), SinkError> {
     let resume = intake.last_event().as_ref().and_then(resume_from);
     let mut seen = resume.as_ref().map_or_else(&now, |resume| resume.written);
+    let mut resumed = resume.is_some();
     let mut tail = Tail::new(options, resume);
     let mut written: Option<Durable> = None;
     loop {
@@ -57,13 +60,19 @@ pub async fn follow(
         for item in items {
             match item {
                 Tailed::Line(line) => lines.push(line),
-                Tailed::Gap(gap) => intake.gap(seen, now(), &gap.to_string()),
+                Tailed::Gap(gap) => {
+                    let cause = gap.to_string();
+                    intake.gap(&Stretch { from: seen, to: now(), count: None, cause: &cause });
+                }
             }
         }
         if lines.is_empty() {
             continue;
         }
         let events = prepared(intake, lines).await?;
+        if std::mem::take(&mut resumed) {
+            late(intake, &events, now());
+        }
         seen = events.iter().rev().find_map(|event| event.time).unwrap_or(seen);
         let taken = taken(intake, &events).await?;
         // One batch is being written while the next one is read.
@@ -74,6 +83,17 @@ pub async fn follow(
             return Err(SinkError::Stopped);
         }
     }
+}
+
+/// After a restart: events that waited for us in the file are not lost, and they are late.
+fn late(intake: &Intake, events: &[Prepared], now: Timestamp) {
+    let Some(from) = events.iter().find_map(|event| event.time) else { return };
+    let seconds = now.micros().saturating_sub(from.micros()) / 1_000_000;
+    if seconds < LATE {
+        return;
+    }
+    let cause = format!("late: the file was not read for {seconds} s, and nothing of it is lost");
+    intake.gap(&Stretch { from, to: now, count: Some(0), cause: &cause });
 }
 
 async fn prepared(intake: &Arc<Intake>, lines: Vec<AuditLine>) -> Result<Vec<Prepared>, SinkError> {

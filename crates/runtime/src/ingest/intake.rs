@@ -4,13 +4,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use proofstream_model::{Entry, EventBody, Timestamp};
+use proofstream_model::{Entry, EventBody};
 use proofstream_observe::audit::{AuditLine, webhook};
 use tokio::sync::Semaphore;
 
 use super::prepare::{Prepared, prepare};
 use super::recent::{self, Key};
-use super::{Durable, EventSink, Ingest, Remembered, SinkError, host};
+use super::{Durable, EventSink, Ingest, Remembered, SinkError, Stretch, host};
 
 /// Bodies of one webhook that are read at the same time; others are told to come again.
 const AT_ONCE: usize = 4;
@@ -199,12 +199,13 @@ impl Intake {
         serde_json::from_slice(&self.sink.last_body()?).ok()
     }
 
-    /// Has a gap recorded: events of this source between these times are or may be missing.
-    pub fn gap(&self, from: Timestamp, to: Timestamp, cause: &str) {
+    /// Has a gap recorded: events of this source between these times are or may be missing, or came late.
+    pub fn gap(&self, gap: &Stretch<'_>) {
         Ingest::count(&self.ingest.counters.gaps, 1);
         Ingest::count(&self.counters.gaps, 1);
+        let cause = gap.cause;
         tracing::warn!(source = self.sink.source(), cause, "the audit trail has a gap");
-        if let Err(error) = self.sink.report_gap(from, to, cause) {
+        if let Err(error) = self.sink.report_gap(gap) {
             tracing::error!(%error, cause, "a gap cannot be recorded");
         }
     }

@@ -53,6 +53,7 @@ pub(super) fn prepare(
             return Ok(Prepared { body, block, lapses: vec![], identity, time, beat });
         }
     };
+    ingest.options.expected.see(&event);
     let redacted = match redact::event(&line.bytes, &event, limit) {
         Ok(redacted) => redacted,
         // It has the fields of an event, but is not JSON throughout.

@@ -17,6 +17,19 @@ pub struct Point {
     pub number: u64,
 }
 
+/// A stretch of a source that is missing, or late.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+    /// How many events are missing, where that is known; 0 where they came late.
+    pub count: Option<u64>,
+    /// Why.
+    pub cause: &'a str,
+}
+
 /// Resolves when the records are on disk; `false`: they may not be, the writer ended.
 pub type Durable = Pin<Box<dyn Future<Output = bool> + Send>>;
 
@@ -60,7 +73,7 @@ pub trait EventSink: Send + Sync {
     fn put_blob(&self, payload: &[u8], media: &str) -> Result<serde_json::Value, SinkError>;
 
     /// Has a `gap` record written, as soon as one can be.
-    fn report_gap(&self, from: Timestamp, to: Timestamp, cause: &str) -> Result<(), SinkError>;
+    fn report_gap(&self, gap: &Stretch<'_>) -> Result<(), SinkError>;
 
     /// The body of the source's last record in the ledger.
     fn last_body(&self) -> Option<Vec<u8>>;
@@ -110,9 +123,10 @@ impl EventSink for LedgerSink {
         serde_json::to_value(blob).map_err(|error| SinkError::Entry(error.into()))
     }
 
-    fn report_gap(&self, from: Timestamp, to: Timestamp, cause: &str) -> Result<(), SinkError> {
+    fn report_gap(&self, gap: &Stretch<'_>) -> Result<(), SinkError> {
         let time = |time: Timestamp| Time::from_unix_microseconds(time.micros());
-        let loss = Loss { count: None, from: time(from), to: time(to), cause: cause.to_owned() };
+        let (from, to) = (time(gap.from), time(gap.to));
+        let loss = Loss { count: gap.count, from, to, cause: gap.cause.to_owned() };
         Ok(self.source.report_gap(loss)?)
     }
 

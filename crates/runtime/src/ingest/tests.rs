@@ -44,6 +44,7 @@ fn ingest(decision: Option<Decision>) -> Arc<Ingest> {
         cluster: Some("c".to_owned()),
         decisions: Arc::new(decisions),
         controls: Arc::new(Catalog),
+        expected: Arc::default(),
         remembered: 1000,
     }))
 }
@@ -317,7 +318,7 @@ impl EventSink for Narrow {
         Ok(Value::Null)
     }
 
-    fn report_gap(&self, _: Timestamp, _: Timestamp, _: &str) -> Result<(), SinkError> {
+    fn report_gap(&self, _: &Stretch<'_>) -> Result<(), SinkError> {
         Ok(())
     }
 

@@ -113,6 +113,9 @@ pub struct Audit {
     pub logs: Vec<AuditLog>,
     /// API servers that send their events (`--audit-webhook-config-file`).
     pub webhooks: Vec<AuditWebhook>,
+    /// The API server's audit policy (`--audit-policy-file`), where it can be read: it is linted, and held
+    /// against what arrives.
+    pub policy: Option<PathBuf>,
     /// Seconds between two heartbeats: requests to each API server that must come back as events. 0 sends none.
     pub heartbeat_seconds: u64,
     /// Seconds after which a source that brings no heartbeat back is silent. Beyond what a webhook's batch
@@ -122,7 +125,13 @@ pub struct Audit {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { logs: Vec::new(), webhooks: Vec::new(), heartbeat_seconds: 60, silence_seconds: 120 }
+        Self {
+            logs: Vec::new(),
+            webhooks: Vec::new(),
+            policy: None,
+            heartbeat_seconds: 60,
+            silence_seconds: 120,
+        }
     }
 }
 
@@ -234,6 +243,7 @@ impl Config {
             .chain(&mut self.guard)
             .chain(&mut self.kubeconfig)
             .chain(&mut self.policies)
+            .chain(&mut self.audit.policy)
             .chain(logs);
         for path in paths {
             *path = folder.join(&*path);

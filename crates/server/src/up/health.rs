@@ -92,7 +92,8 @@ impl Watched {
             })
         });
         let received = self.trail.received.iter().map(|webhook| self.received(webhook));
-        followed.chain(received).chain([self.calls()]).collect()
+        let policy = self.trail.policy.iter().map(|policy| policy.health());
+        followed.chain(received).chain(policy).chain([self.calls()]).collect()
     }
 
     fn received(&self, webhook: &Received) -> Health {

@@ -8,9 +8,10 @@ use proofstream_ledger::writer::{ObserveError, Start};
 use proofstream_model::Record;
 use proofstream_observe::audit::file::TailOptions;
 use proofstream_runtime::ingest::{
-    Ingest, Intake, LedgerSink, Options, StoreControls, decision_of, follow,
+    Expected, Ingest, Intake, LedgerSink, Options, StoreControls, decision_of, follow,
 };
 
+use super::audit_policy::WatchedPolicy;
 use super::heartbeats::Heartbeats;
 use super::{Handles, Up, UpError};
 
@@ -33,6 +34,7 @@ pub(super) struct Trail {
     pub(super) followed: Vec<Followed>,
     pub(super) received: Vec<Received>,
     pub(super) heartbeats: Heartbeats,
+    pub(super) policy: Option<Arc<WatchedPolicy>>,
 }
 
 /// One API server that sends its events.
@@ -47,6 +49,7 @@ pub(super) struct Received {
 /// Starts following every configured audit log.
 pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
     let handles = up.handles.clone();
+    let expected = Arc::new(Expected::default());
     let ingest = Arc::new(Ingest::new(Options {
         cluster: Some(handles.cluster.clone()),
         decisions: Arc::clone(&handles.recent) as _,
@@ -54,6 +57,7 @@ pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
             Arc::clone(&handles.policies),
             Arc::clone(&handles.catalog) as _,
         )),
+        expected: Arc::clone(&expected),
         remembered: REMEMBERED,
     }));
     seed(&handles, &ingest).await?;
@@ -74,7 +78,12 @@ pub(super) async fn start(up: &mut Up) -> Result<Trail, UpError> {
         });
     }
     let received = receive(&handles, &ingest)?;
-    Ok(Trail { ingest, followed, received, heartbeats: Heartbeats::default() })
+    let policy = handles.config.audit.policy.as_ref().map(|path| {
+        let policy = WatchedPolicy::new(path, expected);
+        up.add(Arc::clone(&policy).watch());
+        policy
+    });
+    Ok(Trail { ingest, followed, received, heartbeats: Heartbeats::default(), policy })
 }
 
 /// Lets API servers send. What they sent while we were away they may have given up on, so each start

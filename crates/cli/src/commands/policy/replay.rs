@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use proofstream_ledger::storage::Directory;
 use proofstream_policy::PolicySet;
 use serde_json::{Value, json};
 
+use crate::commands::since::since;
 use crate::console::Console;
 use crate::exit::{ExitCode, Failure};
 use crate::offline::policies;
@@ -103,18 +103,6 @@ pub(super) fn run(command: &ReplayCommand, console: &mut Console) -> Result<Exit
         code = code.and(ExitCode::Failed);
     }
     Ok(code)
-}
-
-fn since(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let ago = text.parse::<Span>().ok();
-    let ago = ago.and_then(|span| now.to_zoned(TimeZone::UTC).checked_sub(span.abs()).ok());
-    ago.map(|time| time.timestamp()).ok_or_else(|| {
-        Failure::input(format!("--since: `{text}` is neither a time nor a span"))
-            .help("a time is as in 2026-11-01T00:00:00Z, a span as in 30d or 12h")
-    })
 }
 
 fn document(report: &Report, from: Timestamp, to: Timestamp) -> Value {
