@@ -30,7 +30,7 @@ pub async fn run() -> Result<()> {
     let folder = cache()?.join("run");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let article = source().join("../examples/article");
+    let article = article();
     say("starting etcd, kube-apiserver and kube-controller-manager");
     let cluster = Cluster::start(ClusterOptions {
         data: Data::Folder(folder.join("cluster")),
@@ -120,6 +120,12 @@ fn created<T>(result: kube::Result<T>) -> Result<bool> {
     }
 }
 
+/// What the article has, restored.
+fn article() -> PathBuf {
+    let path = source().join("../examples/article");
+    path.canonicalize().unwrap_or(path)
+}
+
 fn write_config(folder: &Path, cluster: &Cluster) -> Result<PathBuf> {
     let log = cluster.audit_log().context("the cluster has no audit log")?;
     let wanted: SocketAddr = PAGE.parse()?;
@@ -130,7 +136,10 @@ fn write_config(folder: &Path, cluster: &Cluster) -> Result<PathBuf> {
         "regulatedNamespaces": ["payments", "ledger", "prod-*"],
         "webhook": {"listen": "127.0.0.1:0"},
         "web": {"listen": if free { PAGE } else { "127.0.0.1:0" }},
-        "audit": {"logs": [{"path": log, "host": "local"}]},
+        "audit": {
+            "logs": [{"path": log, "host": "local"}],
+            "policy": article().join("audit-policy.yaml"),
+        },
     });
     let path = folder.join("proofstream.yaml");
     std::fs::write(&path, serde_json::to_string_pretty(&config)? + "\n")?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use proofstream_e2e::{Audit, Cluster, ClusterOptions, Document, wait_until};
+use proofstream_e2e::{Audit, AuditWebhook, Cluster, ClusterOptions, Document, wait_until};
 use proofstream_model::{GapBody, ProbeBody, Record};
 use proofstream_server::up::{self, Config, Handles, Page, Up};
 use serde_json::Value;
@@ -43,15 +43,24 @@ impl Running {
     }
 
     async fn start_with(cluster: &Cluster, data: &Path, policy: Option<&Path>) -> Result<Self> {
+        let mut config = Self::config(cluster, data)?;
+        config.audit.policy = policy.map(Path::to_owned);
+        Self::run(config).await
+    }
+
+    fn config(cluster: &Cluster, data: &Path) -> Result<Config> {
         let mut config = Config { data: data.to_owned(), ..Config::default() };
         config.kubeconfig = Some(cluster.kubeconfig_path());
         config.webhook.listen = "127.0.0.1:0".parse()?;
         config.web.listen = "127.0.0.1:0".parse()?;
         let path = cluster.audit_log().context("no audit log")?;
         config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned(), server: None }];
-        config.audit.policy = policy.map(Path::to_owned);
         config.audit.heartbeat_seconds = 1;
         config.audit.silence_seconds = 4;
+        Ok(config)
+    }
+
+    async fn run(config: Config) -> Result<Self> {
         let stop = CancellationToken::new();
         let mut up = Up::start(config, stop.clone()).await?;
         let page = up.add_parts().await?;
@@ -71,10 +80,14 @@ impl Running {
     }
 
     fn gaps(&self) -> Result<Vec<GapBody>> {
+        self.gaps_of(SOURCE)
+    }
+
+    fn gaps_of(&self, source: &str) -> Result<Vec<GapBody>> {
         self.records("gap")?
             .iter()
             .map(|record| Ok(record.body().context("a gap")??))
-            .filter(|gap: &Result<GapBody>| gap.as_ref().is_ok_and(|gap| gap.source == SOURCE))
+            .filter(|gap: &Result<GapBody>| gap.as_ref().is_ok_and(|gap| gap.source == source))
             .collect()
     }
 
@@ -111,6 +124,47 @@ impl Running {
         self.stop.cancel();
         Ok(self.ended.await??)
     }
+}
+
+/// A webhook that nobody answers at: the API server gives its events up, and counts them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_server_counts_as_undelivered_is_a_gap() -> Result<()> {
+    let nowhere = "
+apiVersion: v1
+kind: Config
+clusters: [{name: a, cluster: {server: \"http://127.0.0.1:9/\"}}]
+contexts: [{name: a, context: {cluster: a, user: \"\"}}]
+current-context: a
+";
+    let webhook = AuditWebhook { kubeconfig: Document::text(nowhere), batch_max_wait: None };
+    let mut audit = Audit::to_log(Document::text(POLICY));
+    audit.webhook = Some(webhook);
+    let flags = ["--audit-webhook-mode=blocking", "--audit-webhook-initial-backoff=1ms"];
+    let api_server_flags = flags.map(str::to_owned).to_vec();
+    let options =
+        ClusterOptions { audit: Some(audit), api_server_flags, ..ClusterOptions::default() };
+    let cluster = Cluster::start(options).await?;
+    let data = tempfile::tempdir()?;
+    let mut config = Running::config(&cluster, data.path())?;
+    config.audit.webhooks = vec![up::AuditWebhook {
+        host: "local".to_owned(),
+        url: Some("https://127.0.0.1:9".to_owned()),
+        server: None,
+    }];
+    // Its silence is another matter.
+    config.audit.silence_seconds = 3_600;
+    let running = Running::run(config).await?;
+    wait_until("the gap", PATIENCE, || async {
+        let gaps = running.gaps_of("audit-webhook/local")?;
+        let found = gaps.iter().find(|gap| gap.cause.starts_with("undelivered: "));
+        let gap = found.with_context(|| format!("{gaps:?}"))?;
+        ensure!(gap.count.is_some_and(|count| count > 0) && gap.from < gap.to, "{gap:?}");
+        ensure!(gap.cause.contains("`webhook`"), "{gap:?}");
+        Ok(())
+    })
+    .await?;
+    ensure!(running.gaps()?.is_empty(), "the file lost nothing: {:?}", running.gaps()?);
+    running.stop().await
 }
 
 async fn cluster(policy: &str) -> Result<Cluster> {

@@ -8,6 +8,7 @@
 //! A policy of the API server that logs no such requests makes beats say nothing. That is told from silence by
 //! what else the source brings, and is never a gap.
 
+mod counters;
 mod pulse;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use crate::clock::Clock;
 use crate::ingest::{BEAT, Intake, Stretch};
 use crate::recorder::Recorder;
 
+use counters::Lost;
+
 pub use pulse::{Change, Pulse, Sum};
 
 /// The probe's name in the catalog and in `probe` records.
@@ -33,6 +36,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often beats are summed up in a record.
 const SUMMED: Duration = Duration::from_hours(1);
+/// The API server is asked for what it could not deliver with one beat of so many: the answer is long.
+const COUNTED: u64 = 5;
 /// Allowed to everybody who is signed in, and changes nothing.
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const BODY: &str = r#"{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"nonResourceAttributes":{"path":"/healthz","verb":"get"}}}"#;
@@ -87,12 +92,16 @@ impl Heartbeat {
     /// Sends beats and follows what comes back. Runs until dropped.
     pub async fn run(self) {
         let mut number = 0_u64;
+        let mut lost: Option<(Lost, Timestamp)> = None;
         let mut summed = Instant::now();
         let mut since = self.clock.now();
         loop {
             let began = Instant::now();
             number += 1;
             self.beat(number).await;
+            if number % COUNTED == 1 {
+                lost = self.undelivered(lost).await;
+            }
             loop {
                 self.look();
                 if summed.elapsed() >= SUMMED {
@@ -126,6 +135,42 @@ impl Heartbeat {
             }
             Ok(Err(error)) => tracing::debug!(%error, "no heartbeat could be sent"),
             Err(_) => tracing::debug!("no heartbeat could be sent: no answer"),
+        }
+    }
+
+    /// Asks the API server how many events it could not deliver; those since the last time are a gap of the
+    /// source that should have had them. May it not be asked, nothing is said: heartbeats show silence.
+    async fn undelivered(&self, before: Option<(Lost, Timestamp)>) -> Option<(Lost, Timestamp)> {
+        let request = http::Request::get("/metrics").body(Vec::new()).ok()?;
+        let text = match timeout(PATIENCE, self.client.request_text(request)).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the API server's own counters cannot be read");
+                return before;
+            }
+            Err(_) => return before,
+        };
+        let (now, read) = (Lost::parse(&text), self.clock.now());
+        if let Some((before, from)) = &before {
+            for (plugin, count) in now.since(before) {
+                let Some(intake) = self.source_of(plugin) else { continue };
+                let cause = format!(
+                    "undelivered: the API server counts {count} events that its `{plugin}` could not deliver \
+                     (apiserver_audit_error_total)"
+                );
+                intake.gap(&Stretch { from: *from, to: read, count: Some(count), cause: &cause });
+            }
+        }
+        Some((now, read))
+    }
+
+    /// The source that an API server's plugin feeds; what lies before both is the webhook's in most clusters.
+    fn source_of(&self, plugin: &str) -> Option<&Arc<Intake>> {
+        let like = |prefix| self.intakes.iter().find(|intake| intake.source().starts_with(prefix));
+        match plugin {
+            "log" => like("audit-file/"),
+            "webhook" => like("audit-webhook/"),
+            _ => like("audit-webhook/").or_else(|| like("audit-file/")),
         }
     }
 

@@ -131,11 +131,14 @@ fn one(
         let late = if source.late > 0 { format!(", {} late", source.late) } else { String::new() };
         said.push(format!("{} of {} heartbeats back{late}", source.held, source.sent));
     }
+    if source.enrolled.is_some() && source.gaps.is_empty() {
+        said.push("no gap".to_owned());
+    }
     if source.is_silent() {
         said.push(paint.bad("SILENT"));
     }
     writeln!(console.out(), "{name}  {}", said.join(", "))?;
-    if let Some(covered) = source.covered(coverage.until) {
+    if let Some(covered) = source.covered(coverage.until).filter(|_| !source.gaps.is_empty()) {
         let share = covered.share();
         let text = format!(
             "enrolled {}; {share} of {} s since then without a gap",
