@@ -6,6 +6,7 @@
 //! ledger; in a bundle each is a failure), and in a bundle's envelope the `keyid`, signatures by
 //! other keys and white space between JSON tokens.
 
+mod ahead;
 mod anchors;
 mod bundle;
 mod claims;

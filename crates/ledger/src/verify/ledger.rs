@@ -1,7 +1,10 @@
 //! Verifies a ledger's folder: every byte from the records up to the signed checkpoint.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::Receiver;
 
+use super::ahead::{self, Fetched, Unpacked};
 use super::anchors::Anchors;
 use super::content::Content;
 use super::keys::KeyChain;
@@ -9,15 +12,14 @@ use super::records::Order;
 use super::tiles::TileCheck;
 use super::{Grade, Options, Report, VerifyError};
 use crate::checkpoint::SignedCheckpoint;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ManifestError};
 use crate::record::Envelope;
-use crate::segment::{Segment, SegmentError};
 use crate::storage::Storage;
 use crate::tile::{FULL, decode_entries, entries_path};
 use crate::time::Time;
-use crate::tree::{Frontier, Hash, leaf_hash};
+use crate::tree::{Frontier, leaf_hash};
 
-/// Verifies the ledger in `storage`, one segment in memory at a time.
+/// Verifies the ledger in `storage`, a few segments in memory at a time: one is checked while the next is read.
 ///
 /// # Errors
 /// When a file is there and the machine cannot read it; what does not hold is in the report.
@@ -122,12 +124,49 @@ impl LedgerCheck<'_> {
                 report.fail(path, format!("holds {} entries, not {width}", entries.len()));
                 return Ok(());
             }
-            for (index, entry) in (bundle * FULL..size).zip(entries) {
-                self.anchors_at(report)?;
-                self.entry(&path, index, entry, report)?;
-            }
+            let manifests: Vec<_> = entries.iter().map(|entry| Manifest::parse(entry)).collect();
+            let paths = manifests.iter().flatten().map(|manifest| manifest.segment.as_str());
+            let (sender, segments) = ahead::channel();
+            let storage = self.storage;
+            // INVARIANT: the thread ends when `segments` is dropped, which the inner function does.
+            std::thread::scope(|scope| {
+                scope.spawn(move || ahead::fetch(storage, paths, &sender));
+                let entries = entries.iter().zip(&manifests);
+                self.bundle(&path, (bundle * FULL..size).zip(entries), segments, report)
+            })?;
         }
         self.anchors_at(report)
+    }
+
+    /// The entries of one bundle, with their segments as they come.
+    fn bundle<'e>(
+        &mut self,
+        path: &str,
+        entries: impl Iterator<Item = (u64, (&'e &'e [u8], &'e Result<Manifest, ManifestError>))>,
+        segments: Receiver<Fetched>,
+        report: &mut Report,
+    ) -> Result<(), VerifyError> {
+        for (index, (entry, manifest)) in entries {
+            self.anchors_at(report)?;
+            let leaf = leaf_hash(entry);
+            self.tree.append(leaf);
+            self.tiles.append(leaf, report)?;
+            let place = format!("{path} entry {index}");
+            match manifest {
+                Ok(manifest) => {
+                    let fetched =
+                        segments.recv().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+                    self.entry(index, &place, manifest, fetched, report)?;
+                }
+                Err(error) => {
+                    report.fail(place, error);
+                    self.next_seq = None;
+                    self.order.lost_segment();
+                }
+            }
+        }
+        drop(segments);
+        Ok(())
     }
 
     /// An entry bundle; a partial one that is gone is taken from the full one.
@@ -155,27 +194,15 @@ impl LedgerCheck<'_> {
 
     fn entry(
         &mut self,
-        path: &str,
         index: u64,
-        entry: &[u8],
+        place: &str,
+        manifest: &Manifest,
+        fetched: Fetched,
         report: &mut Report,
     ) -> Result<(), VerifyError> {
-        let leaf = leaf_hash(entry);
-        self.tree.append(leaf);
-        self.tiles.append(leaf, report)?;
-        let place = format!("{path} entry {index}");
-        let manifest = match Manifest::parse(entry) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                report.fail(place, error);
-                self.next_seq = None;
-                self.order.lost_segment();
-                return Ok(());
-            }
-        };
         if self.next_seq.is_some_and(|next| next != manifest.first) {
             report.fail(
-                place.as_str(),
+                place,
                 format!(
                     "its segment begins with seq {}, not with the one after the last",
                     manifest.first
@@ -183,19 +210,23 @@ impl LedgerCheck<'_> {
             );
         }
         self.next_seq = Some(manifest.end());
-        let Some(bytes) = report.read(self.storage, &manifest.segment)? else {
-            self.absent.push(manifest.segment);
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) => report.refuse(&manifest.segment, error).map(|()| None)?,
+        };
+        let Some(segment) = fetched else {
+            self.absent.push(manifest.segment.clone());
             self.order.lost_segment();
             return Ok(());
         };
         self.segments += 1;
-        if bytes.len() as u64 != manifest.size || Hash::of(&bytes) != manifest.sha256 {
+        if segment.size != manifest.size || segment.sha256 != manifest.sha256 {
             report.fail(
                 manifest.segment.as_str(),
                 format!("is not the file of {} bytes that {place} names", manifest.size),
             );
         }
-        self.segment(index, &place, &manifest, &bytes, report)
+        self.segment(index, place, manifest, segment, report)
     }
 
     /// Checks a segment's records against its manifest.
@@ -204,26 +235,18 @@ impl LedgerCheck<'_> {
         index: u64,
         place: &str,
         manifest: &Manifest,
-        bytes: &[u8],
+        segment: Unpacked,
         report: &mut Report,
     ) -> Result<(), VerifyError> {
-        let mut tree = Frontier::new();
         let mut summary = Summary::default();
-        let walked = Segment::open(bytes).map_err(LineError::from).and_then(|segment| {
-            segment.for_each_line(|position, line| {
-                tree.append(leaf_hash(line));
-                let seq = manifest.first.saturating_add(position);
-                self.record(index, seq, line, &mut summary, report).map_err(LineError::Verify)
-            })
-        });
-        match walked {
-            Ok(_) => {}
-            Err(LineError::Verify(error)) => return Err(error),
-            Err(LineError::Segment(error)) => {
-                report.fail(manifest.segment.as_str(), error);
-                self.order.lost_segment();
-                return Ok(());
-            }
+        for (seq, line) in (manifest.first..).zip(segment.lines()) {
+            self.record(index, seq, line, &mut summary, report)?;
+        }
+        let Unpacked { tree, broken, .. } = segment;
+        if let Some(error) = broken {
+            report.fail(manifest.segment.as_str(), error);
+            self.order.lost_segment();
+            return Ok(());
         }
         if tree.size() != manifest.count || tree.root() != manifest.root {
             report.fail(
@@ -351,16 +374,5 @@ impl Summary {
             Some((from, to)) => (from.min(time), to.max(time)),
             None => (time, time),
         });
-    }
-}
-
-enum LineError {
-    Segment(SegmentError),
-    Verify(VerifyError),
-}
-
-impl From<SegmentError> for LineError {
-    fn from(error: SegmentError) -> Self {
-        Self::Segment(error)
     }
 }
