@@ -17,7 +17,7 @@ use fixture::{Draft, Memory, Plan};
 use proofstream_ledger::record::Envelope;
 use proofstream_ledger::segment::Segment;
 use proofstream_ledger::tree::{Frontier, Hash, leaf_hash, node_hash};
-use proofstream_ledger::verify::{Options, verify_ledger};
+use proofstream_ledger::verify::{Options, verify_bundle, verify_ledger};
 
 fn main() {
     divan::main();
@@ -25,6 +25,11 @@ fn main() {
 
 /// Segments of 2,000 audit events of about 1.1 KB, as ten seconds of a busy cluster would be.
 fn busy(segments: u64) -> Memory {
+    let segments = drafts(segments);
+    Plan { segments, blobs: Vec::new(), key_change: None, witnessed: Vec::new() }.build().files
+}
+
+fn drafts(segments: u64) -> Vec<Vec<Draft>> {
     let draft = |number: u64| {
         let raw = format!(
             "{{\\\"kind\\\":\\\"Event\\\",\\\"auditID\\\":\\\"{number:032}\\\",\\\"userAgent\\\":\\\"{}\\\"}}",
@@ -40,10 +45,35 @@ fn busy(segments: u64) -> Memory {
             time: 1_790_000_000_000_000 + i64::try_from(number).unwrap(),
         }
     };
-    let segments = (0..segments)
+    (0..segments)
         .map(|segment| (segment * 2_000..(segment + 1) * 2_000).map(draft).collect())
-        .collect();
-    Plan { segments, blobs: Vec::new(), key_change: None, witnessed: Vec::new() }.build().files
+        .collect()
+}
+
+#[divan::bench(sample_count = 10)]
+fn verify_a_ledger_of_100000_records(bencher: Bencher) {
+    let files = busy(50);
+    let bytes = 100_000 * first_line().len();
+    bencher.counter(BytesCount::new(bytes)).bench(|| {
+        let report = verify_ledger(&files, &Options::default()).unwrap();
+        assert!(report.holds());
+        report
+    });
+}
+
+#[divan::bench(sample_count = 10)]
+fn verify_a_bundle_of_100000_records(bencher: Bencher) {
+    let mut plan = Plan::usual();
+    // The record that names the export key, and fifty busy segments.
+    plan.segments.truncate(1);
+    plan.segments.extend(drafts(50));
+    (plan.key_change, plan.witnessed) = (None, Vec::new());
+    let files = plan.build().bundle(0, &["event", "session"], "{\"claims\":[],\"v\":1}");
+    bencher.counter(ItemsCount::new(100_000u64)).bench(|| {
+        let report = verify_bundle(&files, &Options::default()).unwrap();
+        assert!(report.holds(), "{}", report.to_text());
+        report
+    });
 }
 
 #[divan::bench]
