@@ -1,5 +1,8 @@
 //! A real API server that writes its audit log and sends the same events to Proofstream.
 
+#[path = "inside/running.rs"]
+mod running;
+
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -14,10 +17,10 @@ use proofstream_e2e::{
     Audit, AuditLog, AuditWebhook, Cluster, ClusterOptions, Document, wait_until,
 };
 use proofstream_model::Record;
-use proofstream_server::up::{self, Config, Handles, Page, Up};
+use proofstream_server::up::{self, Config};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+
+use running::Running;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -34,39 +37,7 @@ const FILE: &str = "audit-file/local";
 const WEBHOOK: &str = "audit-webhook/local";
 const OURS: &str = "fail.validate.proofstream.dev";
 
-/// Proofstream, in this process.
-struct Running {
-    handles: Handles,
-    page: Page,
-    stop: CancellationToken,
-    ended: JoinHandle<Result<(), up::UpError>>,
-}
-
 impl Running {
-    async fn start(config: Config) -> Result<Self> {
-        let stop = CancellationToken::new();
-        let mut up = Up::start(config, stop.clone()).await?;
-        let page = up.add_parts().await?;
-        let handles = up.handles.clone();
-        Ok(Self { handles, page, stop, ended: tokio::spawn(up.wait()) })
-    }
-
-    async fn stop(self) -> Result<()> {
-        self.stop.cancel();
-        Ok(self.ended.await??)
-    }
-
-    fn records(&self, kind: &str) -> Result<Vec<Record>> {
-        let mut observer = self.handles.writer.observe(0);
-        let mut found = Vec::new();
-        while observer.position() < self.handles.writer.durable_end() {
-            let Some(observed) = observer.next(Duration::from_secs(5))? else { break };
-            found.extend(observed.lines().filter_map(|line| Record::parse(line).ok()));
-        }
-        found.retain(|record| record.kind == kind);
-        Ok(found)
-    }
-
     /// How often each transport brought the refusal of pod `name`.
     fn copies(&self, name: &str) -> Result<[usize; 2]> {
         let events = self.records("event")?;
@@ -88,23 +59,6 @@ impl Running {
             Ok(())
         })
         .await
-    }
-
-    /// What the page says of a part's health.
-    async fn health(&self, part: &str) -> Result<Value> {
-        let url = format!("{}/api/v1/overview", self.page.url);
-        let bearer = format!("Bearer {}", self.page.token);
-        let text = tokio::task::spawn_blocking(move || -> Result<String> {
-            let mut answer = ureq::get(url).header("authorization", bearer).call()?;
-            Ok(answer.body_mut().read_to_string()?)
-        });
-        let overview: Value = serde_json::from_str(&text.await??)?;
-        let parts = overview
-            .get("health")
-            .and_then(Value::as_array)
-            .context("the overview has no health")?;
-        let found = parts.iter().find(|found| found["part"] == part).cloned();
-        found.with_context(|| format!("no part `{part}` in {parts:?}"))
     }
 }
 

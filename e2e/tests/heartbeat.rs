@@ -3,16 +3,18 @@
 
 #![cfg(test)]
 
+#[path = "inside/running.rs"]
+mod running;
+
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use proofstream_e2e::{Audit, AuditWebhook, Cluster, ClusterOptions, Document, wait_until};
-use proofstream_model::{GapBody, ProbeBody, Record};
-use proofstream_server::up::{self, Config, Handles, Page, Up};
-use serde_json::Value;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use proofstream_model::{GapBody, ProbeBody};
+use proofstream_server::up::{self, Config};
+
+use running::Running;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const SOURCE: &str = "audit-file/local";
@@ -29,56 +31,29 @@ rules:
 - {level: Metadata}
 ";
 
-/// Proofstream, in this process.
-struct Running {
-    handles: Handles,
-    page: Page,
-    stop: CancellationToken,
-    ended: JoinHandle<Result<(), up::UpError>>,
+fn config(cluster: &Cluster, data: &Path) -> Result<Config> {
+    let mut config = Config { data: data.to_owned(), ..Config::default() };
+    config.kubeconfig = Some(cluster.kubeconfig_path());
+    config.webhook.listen = "127.0.0.1:0".parse()?;
+    config.web.listen = "127.0.0.1:0".parse()?;
+    let path = cluster.audit_log().context("no audit log")?;
+    config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned(), server: None }];
+    config.audit.heartbeat_seconds = 1;
+    config.audit.silence_seconds = 4;
+    Ok(config)
+}
+
+async fn start(cluster: &Cluster, data: &Path) -> Result<Running> {
+    Running::start(config(cluster, data)?).await
+}
+
+async fn start_with(cluster: &Cluster, data: &Path, policy: &Path) -> Result<Running> {
+    let mut config = config(cluster, data)?;
+    config.audit.policy = Some(policy.to_owned());
+    Running::start(config).await
 }
 
 impl Running {
-    async fn start(cluster: &Cluster, data: &Path) -> Result<Self> {
-        Self::start_with(cluster, data, None).await
-    }
-
-    async fn start_with(cluster: &Cluster, data: &Path, policy: Option<&Path>) -> Result<Self> {
-        let mut config = Self::config(cluster, data)?;
-        config.audit.policy = policy.map(Path::to_owned);
-        Self::run(config).await
-    }
-
-    fn config(cluster: &Cluster, data: &Path) -> Result<Config> {
-        let mut config = Config { data: data.to_owned(), ..Config::default() };
-        config.kubeconfig = Some(cluster.kubeconfig_path());
-        config.webhook.listen = "127.0.0.1:0".parse()?;
-        config.web.listen = "127.0.0.1:0".parse()?;
-        let path = cluster.audit_log().context("no audit log")?;
-        config.audit.logs = vec![up::AuditLog { path, host: "local".to_owned(), server: None }];
-        config.audit.heartbeat_seconds = 1;
-        config.audit.silence_seconds = 4;
-        Ok(config)
-    }
-
-    async fn run(config: Config) -> Result<Self> {
-        let stop = CancellationToken::new();
-        let mut up = Up::start(config, stop.clone()).await?;
-        let page = up.add_parts().await?;
-        let handles = up.handles.clone();
-        Ok(Self { handles, page, stop, ended: tokio::spawn(up.wait()) })
-    }
-
-    fn records(&self, kind: &str) -> Result<Vec<Record>> {
-        let mut observer = self.handles.writer.observe(0);
-        let mut found = Vec::new();
-        while observer.position() < self.handles.writer.durable_end() {
-            let Some(observed) = observer.next(Duration::from_secs(5))? else { break };
-            found.extend(observed.lines().filter_map(|line| Record::parse(line).ok()));
-        }
-        found.retain(|record| record.kind == kind);
-        Ok(found)
-    }
-
     fn gaps(&self) -> Result<Vec<GapBody>> {
         self.gaps_of(SOURCE)
     }
@@ -97,32 +72,17 @@ impl Running {
     }
 
     async fn says_of(&self, part: &str, what: &str) -> Result<String> {
-        wait_until(what, PATIENCE, || async {
+        let said = || async {
             let health = self.health(part).await?;
-            ensure!(health.contains(what), "{health}");
+            anyhow::Ok(format!("{} {}", health["state"], health["detail"]))
+        };
+        wait_until(what, PATIENCE, || async {
+            let said = said().await?;
+            ensure!(said.contains(what), "{said}");
             Ok(())
         })
         .await?;
-        self.health(part).await
-    }
-
-    async fn health(&self, name: &str) -> Result<String> {
-        let url = format!("{}/api/v1/overview", self.page.url);
-        let bearer = format!("Bearer {}", self.page.token);
-        let text = tokio::task::spawn_blocking(move || -> Result<String> {
-            let mut answer = ureq::get(url).header("authorization", bearer).call()?;
-            Ok(answer.body_mut().read_to_string()?)
-        })
-        .await??;
-        let overview: Value = serde_json::from_str(&text)?;
-        let parts = overview["health"].as_array().context("no health")?;
-        let part = parts.iter().find(|part| part["part"] == name).context("no such part")?;
-        Ok(format!("{} {}", part["state"], part["detail"]))
-    }
-
-    async fn stop(self) -> Result<()> {
-        self.stop.cancel();
-        Ok(self.ended.await??)
+        said().await
     }
 }
 
@@ -145,7 +105,7 @@ current-context: a
         ClusterOptions { audit: Some(audit), api_server_flags, ..ClusterOptions::default() };
     let cluster = Cluster::start(options).await?;
     let data = tempfile::tempdir()?;
-    let mut config = Running::config(&cluster, data.path())?;
+    let mut config = config(&cluster, data.path())?;
     config.audit.webhooks = vec![up::AuditWebhook {
         host: "local".to_owned(),
         url: Some("https://127.0.0.1:9".to_owned()),
@@ -153,7 +113,7 @@ current-context: a
     }];
     // Its silence is another matter.
     config.audit.silence_seconds = 3_600;
-    let running = Running::run(config).await?;
+    let running = Running::start(config).await?;
     wait_until("the gap", PATIENCE, || async {
         let gaps = running.gaps_of("audit-webhook/local")?;
         let found = gaps.iter().find(|gap| gap.cause.starts_with("undelivered: "));
@@ -176,7 +136,7 @@ async fn cluster(policy: &str) -> Result<Cluster> {
 async fn a_source_that_falls_silent_is_a_gap_with_its_bounds() -> Result<()> {
     let cluster = cluster(POLICY).await?;
     let data = tempfile::tempdir()?;
-    let running = Running::start(&cluster, data.path()).await?;
+    let running = start(&cluster, data.path()).await?;
     running.says("last heartbeat came back").await?;
     ensure!(running.gaps()?.is_empty(), "{:?}", running.gaps()?);
 
@@ -210,7 +170,7 @@ async fn a_source_that_falls_silent_is_a_gap_with_its_bounds() -> Result<()> {
 
     // What became of the beats is evidence, written when we stop at the latest.
     running.stop().await?;
-    let running = Running::start(&cluster, data.path()).await?;
+    let running = start(&cluster, data.path()).await?;
     let probes = running.records("probe")?;
     let first = probes.first().context("no probe")?;
     ensure!(first.source == "probe" && first.controls == ["audit-logging"], "{first:?}");
@@ -224,7 +184,7 @@ async fn a_source_that_falls_silent_is_a_gap_with_its_bounds() -> Result<()> {
 async fn a_policy_that_logs_no_heartbeats_is_said_and_is_no_gap() -> Result<()> {
     let cluster = cluster(WITHOUT).await?;
     let data = tempfile::tempdir()?;
-    let running = Running::start(&cluster, data.path()).await?;
+    let running = start(&cluster, data.path()).await?;
     let said = running.says("policy logs no heartbeats").await?;
     ensure!(said.contains("not evaluated"), "{said}");
     ensure!(running.gaps()?.is_empty(), "{:?}", running.gaps()?);
@@ -239,12 +199,12 @@ async fn what_arrives_is_held_against_the_audit_policy() -> Result<()> {
     let data = tempfile::tempdir()?;
     let file = data.path().join("policy.yaml");
     std::fs::write(&file, recommended)?;
-    let running = Running::start_with(&cluster, &data.path().join("data"), Some(&file)).await?;
+    let running = start_with(&cluster, &data.path().join("data"), &file).await?;
     let well = "what an auditor asks about is logged";
     let said = running.says_of("audit policy", well).await?;
     cluster.create_namespace("payments").await?;
     wait_until("events held against the policy", PATIENCE, || async {
-        let (held, apart) = counts(&running.health("audit policy").await?)?;
+        let (held, apart) = counts(&running.says_of("audit policy", "").await?)?;
         ensure!(held > 100 && apart == 0, "{held} {apart}");
         Ok(())
     })
@@ -254,7 +214,7 @@ async fn what_arrives_is_held_against_the_audit_policy() -> Result<()> {
 
     // Somebody changed the file, and the API server was not restarted.
     std::fs::write(&file, recommended.replace("- level: Metadata\n", "- level: Request\n"))?;
-    let running = Running::start_with(&cluster, &data.path().join("other"), Some(&file)).await?;
+    let running = start_with(&cluster, &data.path().join("other"), &file).await?;
     let said = running.says_of("audit policy", "runs with another policy than this file").await?;
     ensure!(said.contains("failing") && said.contains("came at Metadata"), "{said}");
     ensure!(said.contains("bodies of secrets"), "{said}");
