@@ -167,22 +167,22 @@ fn given(flags: &Flags) -> Vec<Finding> {
 type Say<'s> = &'s mut dyn FnMut(Severity, String, &[&str]);
 
 fn rotation(flags: &Flags, say: Say<'_>) {
-    for (name, least, what) in [
-        ("audit-log-maxage", 30, "days are rotated files kept"),
-        ("audit-log-maxbackup", 10, "rotated files are kept"),
-        ("audit-log-maxsize", 100, "MiB a file may have"),
+    // The last two: the default of 1.37, and what older API servers do without the flag.
+    for (name, least, what, default, without) in [
+        ("audit-log-maxage", 30, "days are rotated files kept", 366, "keep files for ever"),
+        ("audit-log-maxbackup", 10, "rotated files are kept", 100, "keep all files"),
+        ("audit-log-maxsize", 100, "MiB a file may have", 100, "never rotate"),
     ] {
-        let set = flags.get(name).is_some();
         let value = flags.number(name);
-        if set && value >= least {
-            continue;
-        }
-        let message = if set && value > 0 {
-            format!("{value} {what}, and the benchmark asks for {least}")
-        } else if name == "audit-log-maxsize" {
-            "the file is never rotated and fills the disk".to_owned()
-        } else {
-            format!("`--{name}` is not set: rotated files are never removed and fill the disk")
+        let set = flags.get(name).is_some();
+        let message = match (set, value) {
+            (true, 0) => format!("`--{name}=0` has the API server {without}, and the disk fills"),
+            (true, value) if value >= least => continue,
+            (true, value) => format!("{value} {what}, and the benchmark asks for {least}"),
+            (false, _) => format!(
+                "`--{name}` is not set, and the benchmark looks for it: the default of 1.37 is {default}, older API \
+                 servers {without}"
+            ),
         };
         say(Severity::Warning, message, &[&format!("--{name}={least}")]);
     }
