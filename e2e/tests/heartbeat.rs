@@ -155,6 +155,16 @@ async fn a_source_that_falls_silent_is_a_gap_with_its_bounds() -> Result<()> {
     })
     .await?;
 
+    // A silence that lasts when we stop is known up to then, and found again by the next one.
+    running.stop().await?;
+    let running = start(&cluster, data.path()).await?;
+    let gaps = running.gaps()?;
+    let stopped = gaps.iter().find(|gap| gap.cause.ends_with("as Proofstream stopped"));
+    let stopped = stopped.with_context(|| format!("{gaps:?}"))?;
+    let before = gaps.iter().filter(|gap| gap.is_silence());
+    ensure!(before.max_by_key(|gap| gap.to) == Some(stopped), "{gaps:?}");
+    running.says("SILENT since").await?;
+
     // Another start opens a new file.
     cluster.stop_api_server().await?;
     cluster.start_api_server().await?;
@@ -174,6 +184,7 @@ async fn a_source_that_falls_silent_is_a_gap_with_its_bounds() -> Result<()> {
     let probes = running.records("probe")?;
     let first = probes.first().context("no probe")?;
     ensure!(first.source == "probe" && first.controls == ["audit-logging"], "{first:?}");
+    // The first of them is of the first stretch, in which it fell silent.
     let probe: ProbeBody = first.body().context("a probe")??;
     ensure!(probe.probe == "audit-heartbeat" && probe.about == SOURCE, "{probe:?}");
     ensure!(probe.held > 0 && probe.held < probe.sent && probe.from < probe.to, "{probe:?}");

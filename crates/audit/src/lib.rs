@@ -22,7 +22,7 @@ pub use ask::{Ask, AskError};
 pub use flags::{Flags, FlagsError};
 pub use lint::{CHECKS, Check, Finding, Fix, Report, Severity, corrected, lint, recommended};
 
-pub use parse::{PolicyError, Problem};
+pub use parse::{PolicyError, Problem, check_text};
 pub use policy::{AuditPolicy, GroupResources, Judgement, Level, Rule, Stage};
 pub use request::{Request, ResourceTarget, Target, User};
 pub use resources::{KnownResource, Scope, known_resources};

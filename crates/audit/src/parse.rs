@@ -80,6 +80,21 @@ impl AuditPolicy {
     }
 }
 
+/// Whether the API server reads such a file at all: what begins like JSON is read as JSON there, also where it
+/// would be good YAML.
+///
+/// # Errors
+/// It begins like JSON and is none.
+pub fn check_text(text: &[u8]) -> Result<(), Problem> {
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Ok(());
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).map(|_| ()).map_err(|error| {
+        let message = format!("it begins with `{{`, is read as JSON alone, and is none: {error}");
+        Problem { path: String::new(), message }
+    })
+}
+
 struct Reader {
     problems: Vec<Problem>,
     ignored: Vec<Problem>,

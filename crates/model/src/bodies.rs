@@ -45,6 +45,17 @@ pub struct GapBody {
     pub cause: String,
 }
 
+impl GapBody {
+    /// How the cause begins where a source brings nothing although it should; the end of a silence is another
+    /// gap, with another cause.
+    pub const SILENT: &str = "silent: ";
+
+    /// Whether the source brought nothing although it should.
+    pub fn is_silence(&self) -> bool {
+        self.cause.starts_with(Self::SILENT)
+    }
+}
+
 /// The body of a `probe` record: what became of requests that test a control, over some time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeBody {

@@ -27,7 +27,7 @@ use counters::Lost;
 
 pub use pulse::{Change, Pulse, Sum};
 
-/// The probe's name in the catalog and in `probe` records.
+/// The probe's name in `probe` records.
 pub const PROBE: &str = "audit-heartbeat";
 
 /// How often what came back is looked at.
@@ -94,7 +94,6 @@ impl Heartbeat {
         let mut number = 0_u64;
         let mut lost: Option<(Lost, Timestamp)> = None;
         let mut summed = Instant::now();
-        let mut since = self.clock.now();
         loop {
             let began = Instant::now();
             number += 1;
@@ -105,8 +104,7 @@ impl Heartbeat {
             loop {
                 self.look();
                 if summed.elapsed() >= SUMMED {
-                    let now = self.clock.now();
-                    self.sum_up(std::mem::replace(&mut since, now), now);
+                    self.sum_up(self.clock.now());
                     summed = Instant::now();
                 }
                 if began.elapsed() >= self.options.every {
@@ -186,20 +184,17 @@ impl Heartbeat {
                 }
                 changes.extend(pulse.overdue(now, patience, events));
             });
-            for Change { from, to, count, cause } in changes {
-                intake.gap(&Stretch { from, to, count, cause: &cause });
+            for change in &changes {
+                record(intake, change);
             }
         }
     }
 
     /// Writes down what became of the beats since the last time.
-    fn sum_up(&self, from: Timestamp, to: Timestamp) {
+    fn sum_up(&self, to: Timestamp) {
         for intake in &self.intakes {
-            let Sum { sent, held, late, slowest } =
-                self.shown.with(intake.source(), Pulse::take_sum);
-            if sent == 0 {
-                continue;
-            }
+            let taken = self.shown.with(intake.source(), Pulse::take_sum);
+            let Some((from, Sum { sent, held, late, slowest })) = taken else { continue };
             let body = ProbeBody {
                 probe: PROBE.to_owned(),
                 about: intake.source().to_owned(),
@@ -223,17 +218,21 @@ impl Heartbeat {
 }
 
 impl Drop for Heartbeat {
-    /// What was not summed up yet is, with the time that is known.
+    /// What was not summed up yet is, and a silence that lasts is a gap up to now.
     fn drop(&mut self) {
         let now = self.clock.now();
-        let since = self
-            .intakes
-            .iter()
-            .filter_map(|intake| self.shown.with(intake.source(), |pulse| pulse.first_unsummed()));
-        if let Some(from) = since.min() {
-            self.sum_up(from, now);
+        self.sum_up(now);
+        for intake in &self.intakes {
+            if let Some(change) = self.shown.with(intake.source(), |pulse| pulse.stopped(now)) {
+                record(intake, &change);
+            }
         }
     }
+}
+
+fn record(intake: &Intake, change: &Change) {
+    let Change { from, to, count, cause } = change;
+    intake.gap(&Stretch { from: *from, to: *to, count: *count, cause });
 }
 
 /// Sixteen hexadecimal digits that nobody can guess.

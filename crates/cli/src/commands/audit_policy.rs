@@ -6,7 +6,7 @@ mod simulate;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use proofstream_audit::{AuditPolicy, PolicyError};
+use proofstream_audit::{AuditPolicy, PolicyError, check_text};
 use proofstream_manifest::{Document, documents, locate};
 
 use crate::console::Console;
@@ -52,14 +52,10 @@ impl PolicyFile {
     fn read(path: &Path, console: &mut Console) -> Result<Self, Failure> {
         let text = files::read_whole(path)?;
         let shown = path.display().to_string();
-        // What begins like JSON is read as JSON there, also where it would be good YAML.
-        if text.trim_ascii_start().starts_with(b"{")
-            && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&text)
-        {
-            let message = format!("{shown}: it begins with `{{`, and is no JSON: {error}");
-            return Err(Failure::input(message)
-                .help("the API server reads such a file as JSON alone: write it as JSON, or as YAML of lines"));
-        }
+        check_text(&text).map_err(|problem| {
+            Failure::input(format!("{shown}: {problem}"))
+                .help("the API server does not start with such a file: write it as JSON, or as YAML of lines")
+        })?;
         let mut all = documents(&text, &shown);
         let Some(document) = all.next() else {
             return Err(Failure::input(format!("{shown}: there is no document in it")));

@@ -132,7 +132,7 @@ fn one(
         said.push(format!("{} of {} heartbeats back{late}", source.held, source.sent));
     }
     if source.enrolled.is_some() && source.gaps.is_empty() {
-        said.push("no gap".to_owned());
+        said.push("no gap recorded".to_owned());
     }
     if source.is_silent() {
         said.push(paint.bad("SILENT"));

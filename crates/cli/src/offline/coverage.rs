@@ -87,10 +87,11 @@ impl Covered {
 // === impl Source ===
 
 impl Source {
-    /// Whether the last that is known of it is that it does not speak.
+    /// Whether the last that is known of it is that it does not speak: it fell silent, and brought nothing since.
     pub fn is_silent(&self) -> bool {
-        let open = self.gaps.last().is_some_and(|gap| gap.body.cause.starts_with("silent: "));
-        self.retired.is_none() && open
+        let since = |gap: &Gap| self.last.is_none_or(|last| last <= gap.body.to);
+        let silent = self.gaps.iter().any(|gap| gap.body.is_silence() && since(gap));
+        self.retired.is_none() && silent
     }
 
     /// How much of the time since its enrolment it covers; none for one that nobody enrolled. Gaps may overlap,
@@ -236,9 +237,14 @@ mod tests {
         source.gaps.push(gap(990, 1_500, None, "x"));
         assert_eq!(covered(&source), Covered { seconds: 1_000, missing: 30 });
         assert_eq!(covered(&source).share(), "97.00%");
+        source.last = Some(at(991));
         assert!(!source.is_silent());
-        source.gaps.push(gap(995, 1_000, None, "silent: d"));
+        // Whatever else is missing after it.
+        source.gaps.push(gap(992, 1_000, None, "silent: d"));
+        source.gaps.push(gap(992, 1_000, Some(2), "undelivered: e"));
         assert!(source.is_silent());
+        source.last = Some(at(1_001));
+        assert!(!source.is_silent());
         // A thousandth that is missing shows.
         let little = Covered { seconds: 1_000_000, missing: 1 };
         assert_eq!(little.share(), "99.99%");

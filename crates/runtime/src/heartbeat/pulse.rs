@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use proofstream_model::Timestamp;
+use proofstream_model::{GapBody, Timestamp};
 
 /// Beats that are waited for at a time; the oldest go first.
 const WAITING: usize = 256;
@@ -149,29 +149,35 @@ impl Pulse {
                 return None;
             }
             silence.told = now;
-            let (from, cause) = (silence.from, "silent: still".to_owned());
+            let (from, cause) = (silence.from, silent("still"));
             return Some(Change { from, to: now, count: None, cause });
         }
         let first = first?;
         let from = self.last.map_or(first, |(at, _)| at.min(first));
         self.silence = Some(Silence { from, told: now, missed: news, back: 0 });
         let seconds = patience.as_secs();
-        let cause = format!(
-            "silent: a heartbeat sent to the API server did not come back within {seconds} s"
-        );
+        let cause = silent(&format!(
+            "a heartbeat sent to the API server did not come back within {seconds} s"
+        ));
         Some(Change { from, to: now, count: None, cause })
     }
 
-    /// What became of beats since the last time.
-    pub fn take_sum(&mut self) -> Sum {
-        self.summed_from = None;
-        std::mem::take(&mut self.sum)
+    /// Nobody looks any more: what is known of a silence that lasts.
+    pub fn stopped(&self, now: Timestamp) -> Option<Change> {
+        let from = self.silent_since()?;
+        let cause = silent("still, as Proofstream stopped");
+        Some(Change { from, to: now, count: None, cause })
     }
 
-    /// When the first beat was sent that is in no sum yet.
-    pub fn first_unsummed(&self) -> Option<Timestamp> {
-        self.summed_from
+    /// What became of beats since the last time, and when the first of them was sent; none where none was.
+    pub fn take_sum(&mut self) -> Option<(Timestamp, Sum)> {
+        let from = self.summed_from.take()?;
+        Some((from, std::mem::take(&mut self.sum)))
     }
+}
+
+fn silent(why: &str) -> String {
+    format!("{}{why}", GapBody::SILENT)
 }
 
 /// Between two moments; none where the clock went back.
@@ -199,9 +205,9 @@ mod tests {
             assert_eq!(pulse.overdue(at(beat * 5 + 4), PATIENCE, 0), None);
         }
         assert_eq!(pulse.came_back("somebody else's", at(20)), None);
-        assert_eq!(pulse.first_unsummed(), Some(at(0)));
-        assert_eq!(pulse.take_sum(), Sum { sent: 3, held: 3, late: 0, slowest: 2_000 });
-        assert_eq!((pulse.take_sum(), pulse.first_unsummed()), (Sum::default(), None));
+        let sum = Sum { sent: 3, held: 3, late: 0, slowest: 2_000 };
+        assert_eq!((pulse.take_sum(), pulse.take_sum()), (Some((at(0), sum)), None));
+        assert_eq!(pulse.stopped(at(30)), None);
     }
 
     #[test]
@@ -216,6 +222,8 @@ mod tests {
         assert_eq!((change.from, change.to), (at(1), at(16)));
         assert!(change.cause.starts_with("silent: a heartbeat"), "{}", change.cause);
         assert_eq!(pulse.silent_since(), Some(at(1)));
+        let stopped = pulse.stopped(at(40)).expect("still silent");
+        assert_eq!((stopped.from, stopped.to), (at(1), at(40)));
         // Told once, and again after an hour.
         assert_eq!(pulse.overdue(at(60), PATIENCE, 9), None);
         assert!(pulse.overdue(at(16 + 3_600), PATIENCE, 9).is_some());
@@ -237,7 +245,8 @@ mod tests {
         assert_eq!(pulse.came_back("b", at(31)), None);
         let change = pulse.came_back("c", at(31)).expect("ended");
         assert!(change.cause.starts_with("late: ") && change.count == Some(0), "{change:?}");
-        assert_eq!(pulse.take_sum(), Sum { sent: 3, held: 1, late: 2, slowest: 1_000 });
+        let sum = Sum { sent: 3, held: 1, late: 2, slowest: 1_000 };
+        assert_eq!(pulse.take_sum(), Some((at(0), sum)));
         // One that is missing among others that come is a hole, and no more than that.
         pulse.sent("d", at(100));
         pulse.sent("e", at(105));

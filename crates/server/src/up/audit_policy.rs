@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use proofstream_audit::{AuditPolicy, Report, Severity, lint};
+use proofstream_audit::{AuditPolicy, Report, Severity, check_text, lint};
 use proofstream_manifest::documents;
 use proofstream_runtime::ingest::Expected;
 
@@ -105,6 +105,7 @@ fn read(path: &Path) -> Result<(AuditPolicy, Report), String> {
         return Err(format!("`{shown}` is larger than {} MiB", MAX_BYTES >> 20));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
+    check_text(&bytes).map_err(|problem| format!("`{shown}`: {problem}"))?;
     let document = documents(&bytes, &shown).next();
     let document = document.ok_or_else(|| format!("`{shown}` is empty"))?;
     let document = document.map_err(|error| error.to_string())?.value;
